@@ -1,0 +1,84 @@
+"""Open mobile measurement: events in, attribution out.
+
+The same kernels answer in a notebook (Arrow in, Arrow out) and behind `unmogrowp serve`.
+Names are loaded on first use, so importing the package costs next to nothing.
+"""
+
+import importlib
+
+from unmogrowp._core import __version__
+
+TYPE_CHECKING = False  # `typing` costs more to import than this package.
+if TYPE_CHECKING:
+    from unmogrowp.attribution import (
+        FirstNonDirect,
+        FirstTouch,
+        InverseJ,
+        JShape,
+        LastNonDirect,
+        LastTouch,
+        Linear,
+        PositionBased,
+        TimeDecay,
+        WShape,
+        attribute,
+        compare,
+    )
+    from unmogrowp.cohorts import cohorts
+    from unmogrowp.events import Parsed, parse
+    from unmogrowp.journeys import Journeys, journeys
+    from unmogrowp.table import Table
+
+_HOMES = {
+    "parse": "events",
+    "Parsed": "events",
+    "Table": "table",
+    "journeys": "journeys",
+    "Journeys": "journeys",
+    "attribute": "attribution",
+    "compare": "attribution",
+    "FirstTouch": "attribution",
+    "LastTouch": "attribution",
+    "FirstNonDirect": "attribution",
+    "LastNonDirect": "attribution",
+    "Linear": "attribution",
+    "PositionBased": "attribution",
+    "JShape": "attribution",
+    "InverseJ": "attribution",
+    "WShape": "attribution",
+    "TimeDecay": "attribution",
+    "cohorts": "cohorts",
+}
+
+__all__ = [
+    "FirstNonDirect",
+    "FirstTouch",
+    "InverseJ",
+    "JShape",
+    "Journeys",
+    "LastNonDirect",
+    "LastTouch",
+    "Linear",
+    "Parsed",
+    "PositionBased",
+    "Table",
+    "TimeDecay",
+    "WShape",
+    "__version__",
+    "attribute",
+    "cohorts",
+    "compare",
+    "journeys",
+    "parse",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module `unmogrowp` has no attribute `{name}`")
+    return getattr(importlib.import_module(f"unmogrowp.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

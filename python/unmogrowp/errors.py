@@ -1,0 +1,52 @@
+"""The exception tree.
+
+UnmogrowpError
+├── ConfigError      a setting is unknown or has a wrong value
+├── MissingExtra     an optional package is not installed
+├── SchemaError      a table lacks a column or has a wrong type (also a ValueError)
+├── SinkError        the warehouse could not take or give something
+│   ├── SinkBusy     it may work later
+│   └── SinkRefused  it will never work as it is
+├── SpoolError       the spool directory cannot be used
+└── InternalError    a bug in this library
+"""
+
+
+class UnmogrowpError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class ConfigError(UnmogrowpError):
+    """A setting is unknown or has a wrong value."""
+
+
+class MissingExtra(UnmogrowpError, ImportError):
+    """An optional package is not installed."""
+
+    def __init__(self, extra: str) -> None:
+        super().__init__(f"this needs an extra\nhint: install unmogrowp[{extra}]")
+        self.extra = extra
+
+
+class SchemaError(UnmogrowpError, ValueError):
+    """A table lacks a column or has one of a wrong type."""
+
+
+class SinkError(UnmogrowpError):
+    """The warehouse could not take or give something."""
+
+
+class SinkBusy(SinkError):
+    """It may work later."""
+
+
+class SinkRefused(SinkError):
+    """It will never work as it is."""
+
+
+class SpoolError(UnmogrowpError):
+    """The spool directory cannot be used."""
+
+
+class InternalError(UnmogrowpError):
+    """A bug in this library."""

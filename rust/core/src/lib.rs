@@ -1,0 +1,19 @@
+//! Pure functions over bytes and Arrow: no disk, no network, no clock, no randomness.
+//!
+//! `bytes ─parse→ Parsed ─row→ spool bytes ─row→ events ─native→ warehouse block`
+//! `events ─identity→ persons ─journey→ Journeys ─attribution→ credit`, `events ─cohort→ retention`.
+
+pub mod attribution;
+pub mod cohort;
+pub mod decompress;
+pub mod dedup;
+pub mod duration;
+pub mod identity;
+pub mod inlet;
+pub mod journey;
+pub mod limits;
+pub mod native;
+pub mod parse;
+pub mod reject;
+pub mod row;
+pub mod schema;
