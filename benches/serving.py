@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 APP = "com.example.bench"
+START_MS = 1_790_000_000_000
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def bodies(events: int, per_request: int, name: str) -> list[bytes]:
     made = []
     for first in range(0, events, per_request):
         lines = (
-            f'{{"event_id":"{name}-{n}","event_name":"purchase","timestamp":{1_790_000_000_000 + n},'
+            f'{{"event_id":"{name}-{n}","event_name":"purchase","timestamp":{START_MS + n},'
             f'"user_id":"u{n % 5000}","idfv":"{n % 5000:08X}-0000-4000-8000-00000000000A",'
             f'"source":"meta","campaign":"camp_{n % 300}","country":"DE","os":"iOS",'
             f'"revenue":"4.99","currency":"EUR","properties":{{"pad":"{pad}","n":{n}}}}}'

@@ -4,6 +4,7 @@ import statistics
 from pathlib import Path
 
 import pytest
+
 from serving import bodies, send, serving, sync_ms
 
 ROUNDS = 5
