@@ -74,7 +74,9 @@ def _thanks(status: int, body: bytes, thanks: bytes) -> Response[bytes]:
     return Response(thanks if done else body, status_code=status, media_type="application/json")
 
 
-@post("/v1/events", status_code=200, responses=RECEIVED, tags=["ingest"], request_max_body_size=None)
+@post(
+    "/v1/events", status_code=200, responses=RECEIVED, tags=["ingest"], request_max_body_size=None
+)
 async def take_events(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Store events: one object, an array, `{"batch":[…]}` or NDJSON, also compressed."""
     status, body = await _take(request, "native")
@@ -99,7 +101,10 @@ async def take_segment(request: Request[Any, Any, Any], route: FromPath[str]) ->
 @post(
     "/batch",
     status_code=200,
-    responses={200: ResponseSpec(data_container=PostHogStatus, generate_examples=False), **REFUSALS},
+    responses={
+        200: ResponseSpec(data_container=PostHogStatus, generate_examples=False),
+        **REFUSALS,
+    },
     tags=["ingest"],
     request_max_body_size=None,
 )

@@ -95,5 +95,3 @@ def documented(*statuses: int) -> dict[int, ResponseSpec]:
         )
         for status in statuses
     }
-
-

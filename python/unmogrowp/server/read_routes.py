@@ -36,7 +36,9 @@ FORMATS = {
 }
 
 
-def only_known_queries(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+def only_known_queries(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
     """Refuse a query parameter that the route does not have."""
     known = handler.opt["query"]
     for name in connection.query_params:
