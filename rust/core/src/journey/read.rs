@@ -8,10 +8,10 @@ use arrow_schema::{DataType, SchemaRef};
 use arrow_select::concat::concat;
 use arrow_select::filter::filter;
 
-use super::{Conversions, Journeys, Labels, Row, Rows, Settings, Tag, UNATTRIBUTED};
+use super::{Conversions, Entry, Journeys, Labels, Settings, Tag, UNATTRIBUTED, Unordered};
 use crate::column::{
-    Bytes, Interner, Keys, NULL, TableError, booleans, find, first_null, numbers, person_keys,
-    times,
+    Bytes, Interner, Keys, NULL, TableError, booleans, find, first_null, narrow, numbers,
+    person_keys, times,
 };
 
 /// Which column plays which part. Optional ones are none.
@@ -31,6 +31,9 @@ pub struct Names {
 }
 
 /// Journeys of any table; `stop` ends it early.
+///
+/// # Errors
+/// The table is not what it was said to be, or `stop` was set.
 pub fn read(
     schema: &SchemaRef,
     batches: &[RecordBatch],
@@ -104,7 +107,7 @@ struct Reader<'a> {
     channels: Channels,
     conversion_names: Interner,
     currencies: Interner,
-    rows: Vec<Row>,
+    entries: Vec<Entry>,
     ids: Vec<ArrayRef>,
     conversions: Conversions,
     first_row: usize,
@@ -128,12 +131,9 @@ impl<'a> Reader<'a> {
     fn new(empty: &RecordBatch, names: &'a Names) -> Result<Self, TableError> {
         let keys = person_keys(find(empty, &names.user, "user")?, &names.user)?;
         let conversions = Conversions {
-            rows: Vec::new(),
-            ids: Arc::new(Int64Array::from(Vec::<i64>::new())),
-            names: Vec::new(),
             values: names.value.as_ref().map(|_| Vec::new()),
             currencies: names.currency.as_ref().map(|_| (Vec::new(), Vec::new())),
-            weights: None,
+            ..Conversions::unnamed(Vec::new())
         };
         Ok(Self {
             names,
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
             channels: Channels::new(true),
             conversion_names: Interner::default(),
             currencies: Interner::default(),
-            rows: Vec::new(),
+            entries: Vec::new(),
             ids: Vec::new(),
             conversions,
             first_row: 0,
@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
             let ids = find(batch, name, "conversion_id")?;
             self.ids.push(filter(ids, chunk.is_conversion)?);
         }
-        self.rows.reserve(batch.num_rows());
+        self.entries.reserve(batch.num_rows());
         for row in 0..batch.num_rows() {
             let tag = if chunk.is_conversion.value(row) {
                 self.conversion(&chunk, row)?
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
                 self.touch(&chunk, row)?
             };
             let (key, time) = (chunk.keys[row], chunk.times[row]);
-            self.rows.push(Row { key, time, row: (self.first_row + row) as u32, tag });
+            self.entries.push(Entry { key, time, row: narrow(self.first_row + row), tag });
         }
         self.first_row = next;
         Ok(())
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
     fn conversion(&mut self, chunk: &Chunk<'_>, row: usize) -> Result<Tag, TableError> {
         let conversions = &mut self.conversions;
         let tag = Tag::conversion(conversions.rows.len())?;
-        conversions.rows.push((self.first_row + row) as u32);
+        conversions.rows.push(narrow(self.first_row + row));
         // A null name is a name of its own, the last number; without names all are the same.
         conversions.names.push(chunk.names.as_ref().map_or(0, |names| names[row]));
         if let (Some(all), Some(values)) = (&mut conversions.values, &chunk.values) {
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
         Ok(tag)
     }
 
-    fn finish(self) -> Result<Rows, TableError> {
+    fn finish(self) -> Result<Unordered, TableError> {
         let mut conversions = self.conversions;
         conversions.ids = if self.names.conversion_id.is_some() {
             joined(&self.ids)?
@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
             *names = self.currencies.texts();
         }
         let channels = self.channels.finish();
-        Ok(Rows { rows: self.rows, channels, conversions, has_views: self.has_views })
+        Ok(Unordered { entries: self.entries, channels, conversions, has_views: self.has_views })
     }
 }
 
@@ -261,7 +261,7 @@ fn optional<'a, T>(
 
 /// A null conversion name is a name like any other: the number after the last.
 pub(super) fn number_null_name(names: &mut [u32], count: usize) {
-    let null = count as u32;
+    let null = narrow(count);
     names.iter_mut().filter(|name| **name == NULL).for_each(|name| *name = null);
 }
 
