@@ -140,8 +140,7 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _write(chunks: "Iterator[bytes]", file: BinaryIO) -> None:
-    for chunk in chunks:
-        file.write(chunk)
+    file.writelines(chunks)
     file.flush()
 
 
