@@ -17,13 +17,14 @@ impl<'o> Line<'o> {
         Self { out, is_first: true }
     }
 
-    /// A record that is no object, as it is: the parser will say so. An array would be taken for
-    /// a list of records, so it becomes a string first.
-    pub(super) fn refuse(out: &mut Vec<u8>, record: &str) {
-        if record.starts_with('[') {
-            text(out, record);
-        } else {
-            flat(out, record);
+    /// A record without fields to read: no object, or one the parser will refuse. An array would
+    /// be taken for a list of records and becomes a string; an object that happens to have a
+    /// `batch` of its own must not be unpacked, so it is wrapped.
+    pub(super) fn refuse(out: &'o mut Vec<u8>, record: &str) {
+        match record.as_bytes().first() {
+            Some(b'[') => text(out, record),
+            Some(b'{') => return Self::open(out).close(record),
+            _ => flat(out, record),
         }
         out.push(b'\n');
     }
@@ -92,7 +93,7 @@ impl<'o> Line<'o> {
     /// Revenue with its currency, or neither.
     pub(super) fn revenue(&mut self, amount: Option<&str>, currency: Option<&str>) {
         if let (Some(amount), Some(code)) = (field::money(amount), field::currency(currency)) {
-            self.value(at::REVENUE, &amount);
+            self.raw(at::REVENUE, Some(amount));
             self.value(at::CURRENCY, &code);
         }
     }

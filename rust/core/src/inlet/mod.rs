@@ -5,6 +5,8 @@
 //! Optional fields are passed on only where the parser would take them, so that an odd address
 //! or price never costs the event. `docs/inlets.md` holds the tables.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use crate::limits::Limits;
@@ -17,6 +19,7 @@ mod object;
 mod origin;
 mod posthog;
 mod segment;
+mod surrogate;
 
 pub use posthog::{posthog, posthog_key};
 pub use segment::{segment, segment_key};
@@ -62,7 +65,7 @@ struct Request<'a> {
     limits: &'a Limits,
     received_at_us: i64,
     /// The batch's own time of sending, a valid JSON value.
-    sent_at: Option<String>,
+    sent_at: Option<Cow<'a, str>>,
 }
 
 impl Request<'_> {
@@ -108,9 +111,10 @@ fn records<'a>(
     seen.map_err(|reason| InletError::Broken { expected, reason })
 }
 
-fn utf8<'a>(body: &'a [u8], expected: &'static str) -> Result<&'a str, InletError> {
+/// The body as text that can be read to its end.
+fn utf8<'a>(body: &'a [u8], expected: &'static str) -> Result<Cow<'a, str>, InletError> {
     let broken = |e: std::str::Utf8Error| InletError::Broken { expected, reason: e.to_string() };
-    std::str::from_utf8(body).map_err(broken)
+    std::str::from_utf8(body.trim_ascii()).map(surrogate::repair).map_err(broken)
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ const EXPECTED: &str = "PostHog batch";
 /// [`InletError`], whose `status()` is the answer: the body is no JSON or holds no event, or
 /// there are too many records.
 pub fn posthog(body: &[u8], received_at_us: i64, limits: &Limits) -> Result<Vec<u8>, InletError> {
-    let body = utf8(body, EXPECTED)?.trim_ascii();
+    let body = utf8(body, EXPECTED)?;
+    let body = body.as_ref();
     let mut out = Vec::with_capacity(body.len() * 2);
     if body.starts_with('[') {
         let request = Request { limits, received_at_us, sent_at: None };

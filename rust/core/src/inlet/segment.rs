@@ -35,7 +35,8 @@ pub fn segment(
         return Err(InletError::UnknownRoute { route: route.to_owned() });
     };
     let expected = if call == "batch" { BATCH } else { CALL };
-    let body = utf8(body, expected)?.trim_ascii();
+    let body = utf8(body, expected)?;
+    let body = body.as_ref();
     let [batch, sent_at, context] = pick(body, &["batch", "sentAt", "context"])
         .map_err(|reason| InletError::Broken { expected, reason })?;
     let request = Request { limits, received_at_us, sent_at: field::time(sent_at) };
@@ -114,7 +115,7 @@ fn clock(line: &mut Line<'_>, times: [Option<&str>; 4], request: &Request<'_>) {
     let sent_at = field::time(sent_at).or_else(|| request.sent_at.clone());
     let is_forwarded = field::time(received_at).is_some();
     let order = if is_forwarded { [timestamp, original] } else { [original, timestamp] };
-    request.clock(line, &order, sent_at.filter(|_| !is_forwarded).as_deref());
+    request.clock(line, &order, sent_at.as_deref().filter(|_| !is_forwarded));
 }
 
 /// The campaign of the context, else the one in the properties (`Install Attributed` and its
