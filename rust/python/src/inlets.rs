@@ -1,7 +1,49 @@
-//! Empty.
+//! Where third-party SDKs put their key: needed before anything else is done with a body.
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use unmogrowp_core::decompress::decompress;
+use unmogrowp_core::inlet;
+use unmogrowp_core::limits::Limits;
 
-pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::door::{Door, Plain};
+
+/// The key `find` sees in the decompressed body; none in one that cannot be read.
+fn key(
+    py: Python<'_>,
+    body: &PyBackedBytes,
+    encoding: Option<&str>,
+    find: fn(&[u8]) -> Option<String>,
+) -> PyResult<Option<String>> {
+    py.enter(|| {
+        let body = decompress(body, encoding, &Limits::default());
+        Ok::<_, Plain>(body.ok().and_then(|body| find(&body)))
+    })
+}
+
+/// The write key in the body of a Segment call, for clients without a Basic user.
+#[pyfunction]
+#[pyo3(signature = (body, encoding=None))]
+fn segment_key(
+    py: Python<'_>,
+    body: PyBackedBytes,
+    encoding: Option<&str>,
+) -> PyResult<Option<String>> {
+    key(py, &body, encoding, inlet::segment_key)
+}
+
+/// The project key in the body of a PostHog call.
+#[pyfunction]
+#[pyo3(signature = (body, encoding=None))]
+fn posthog_key(
+    py: Python<'_>,
+    body: PyBackedBytes,
+    encoding: Option<&str>,
+) -> PyResult<Option<String>> {
+    key(py, &body, encoding, inlet::posthog_key)
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(segment_key, m)?)?;
+    m.add_function(wrap_pyfunction!(posthog_key, m)?)
 }

@@ -1,0 +1,221 @@
+//! Every case of `tests/cases/inlets/`: what an SDK sends, and the event it must become.
+
+use serde_json::{Map, Value, json};
+
+use super::{InletError, posthog, posthog_key, segment, segment_key};
+use crate::limits::Limits;
+use crate::parse::{Context, parse};
+
+const RECEIVED_AT_US: i64 = 1_790_000_000_000_000;
+
+const CASES: [&str; 2] = [
+    include_str!("../../../../tests/cases/inlets/segment.json"),
+    include_str!("../../../../tests/cases/inlets/posthog.json"),
+];
+
+fn convert(inlet: &str, body: &[u8]) -> Result<Vec<Map<String, Value>>, InletError> {
+    let limits = Limits::default();
+    let out = match inlet.strip_prefix("segment:") {
+        Some(route) => segment(route, body, RECEIVED_AT_US, &limits)?,
+        None => posthog(body, RECEIVED_AT_US, &limits)?,
+    };
+    let text = String::from_utf8(out).unwrap();
+    Ok(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// The records in a body, for comparing them with what is kept under `properties`.
+fn sent(body: &Value) -> Vec<Value> {
+    match body.get("batch").unwrap_or(body) {
+        Value::Array(records) => records.clone(),
+        record => vec![record.clone()],
+    }
+}
+
+#[test]
+fn records_become_the_events_of_the_case_tables() {
+    for table in CASES {
+        let cases: Vec<Value> = serde_json::from_str(table).unwrap();
+        assert!(!cases.is_empty());
+        for case in cases {
+            let inlet = case["inlet"].as_str().unwrap();
+            let lines = convert(inlet, case["body"].to_string().as_bytes()).unwrap();
+            let mut events = Vec::new();
+            for (mut line, record) in lines.into_iter().zip(sent(&case["body"])) {
+                let kept = line.remove("properties").unwrap();
+                if case["body"].get("context").is_none() || record.get("context").is_some() {
+                    assert_eq!(kept, record, "{}", case["name"]);
+                }
+                events.push(Value::Object(line));
+            }
+            assert_eq!(Value::Array(events), case["events"], "{}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn a_record_keeps_its_bytes_on_one_line() {
+    let body =
+        b"{\"batch\":[{\"type\":\"track\",\n \"event\":\"e\",\"n\":1.50,\"z\":1,\r\n\"a\":2}]}";
+    let out = segment("batch", body, RECEIVED_AT_US, &Limits::default()).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    assert!(text.contains(r#"{"type":"track",  "event":"e","n":1.50,"z":1,  "a":2}"#), "{text}");
+}
+
+#[test]
+fn a_broken_body_is_a_400_and_an_unknown_call_a_404() {
+    let broken: [&[u8]; 7] = [
+        b"",
+        b"17",
+        b"{\"batch\":[{}",
+        b"{\"batch\":17}",
+        b"{\"batch\":[{\"a\":\"\xff\"}]}",
+        b"{\"batch\":[]}}",
+        b"{}",
+    ];
+    for body in broken {
+        let refused = segment("batch", body, RECEIVED_AT_US, &Limits::default()).unwrap_err();
+        assert_eq!(refused.status(), 400, "{refused}");
+        let refused = posthog(body, RECEIVED_AT_US, &Limits::default()).unwrap_err();
+        assert_eq!(refused.status(), 400, "{refused}");
+    }
+    let refused = segment("delete", b"{}", RECEIVED_AT_US, &Limits::default()).unwrap_err();
+    assert_eq!(refused.status(), 404);
+}
+
+#[test]
+fn an_empty_batch_has_no_lines() {
+    assert_eq!(convert("segment:batch", br#"{"batch":[]}"#).unwrap(), []);
+    assert_eq!(convert("posthog", br#"{"batch":[]}"#).unwrap(), []);
+    assert_eq!(convert("posthog", b"[]").unwrap(), []);
+}
+
+#[test]
+fn one_record_above_the_limit_refuses_the_request() {
+    let limits = Limits { records: 2, ..Limits::default() };
+    let body = |count: usize| json!({ "batch": vec![json!({"type": "page"}); count] }).to_string();
+    assert!(segment("batch", body(2).as_bytes(), RECEIVED_AT_US, &limits).is_ok());
+    let refused = segment("batch", body(3).as_bytes(), RECEIVED_AT_US, &limits).unwrap_err();
+    assert_eq!((refused.status(), refused), (413, InletError::TooManyRecords { limit: 2 }));
+}
+
+#[test]
+fn keys_are_found_where_the_sdks_put_them() {
+    assert_eq!(segment_key(br#"{"batch":[],"writeKey":"wk"}"#).as_deref(), Some("wk"));
+    assert_eq!(segment_key(br#"{"batch":[]}"#), None);
+    assert_eq!(segment_key(b"nonsense"), None);
+    let bodies: [&[u8]; 5] = [
+        br#"{"batch":[{}],"api_key":"k"}"#,
+        br#"{"batch":[{"api_key":"k"},{"api_key":"other"}]}"#,
+        br#"{"event":"e","token":"k"}"#,
+        br#"[{"event":"e","properties":{"token":"k"}}]"#,
+        br#"{"event":"e","$token":"k"}"#,
+    ];
+    for body in bodies {
+        assert_eq!(posthog_key(body).as_deref(), Some("k"), "{}", String::from_utf8_lossy(body));
+    }
+    assert_eq!(posthog_key(br#"{"batch":[]}"#), None);
+}
+
+#[test]
+fn times_are_made_whole_but_never_guessed() {
+    let read = |text: &'static str| super::field::time(Some(text));
+    let whole = [
+        ("\"2026-3-4T05:06:07Z\"", "\"2026-03-04T05:06:07.0Z\""),
+        ("\"2026-03-04 05:06:07\"", "\"2026-03-04T05:06:07.0Z\""),
+        ("\"2026-03-04T05:06Z\"", "\"2026-03-04T05:06:00.0Z\""),
+        ("\"2026-03-04\"", "\"2026-03-04T00:00:00.0Z\""),
+        ("\"2026-03-04T05:06:07.123456+0530\"", "\"2026-03-04T05:06:07.123456+05:30\""),
+        ("\"2026-03-04T05:06:07-08\"", "\"2026-03-04T05:06:07.0-08:00\""),
+        ("\"2028-02-29T00:00:00Z\"", "\"2028-02-29T00:00:00Z\""),
+        ("1767225600", "1767225600"),
+        ("1767225600.25", "1767225600.25"),
+        ("1767225600000", "1767225600000"),
+    ];
+    for (sent, expected) in whole {
+        assert_eq!(read(sent).as_deref(), Some(expected), "{sent}");
+    }
+    let wrong = [
+        "\"2026-02-30T00:00:00Z\"",
+        "\"2026-13-01T00:00:00Z\"",
+        "\"2027-02-29T00:00:00Z\"",
+        "\"1999-01-01T00:00:00Z\"",
+        "\"yesterday\"",
+        "\"\"",
+        "\"2026-01-01T25:00:00Z\"",
+        "\"2026-01-01T00:00:00Zulu\"",
+        "\"2026-01-01T00:00:00.Z\"",
+        "-5",
+        "17",
+        "\"2026-01-01T00:00:00+5\"",
+        "1.5",
+        "true",
+        "{}",
+    ];
+    for sent in wrong {
+        assert_eq!(read(sent), None, "{sent}");
+    }
+}
+
+#[test]
+fn money_is_exact_or_nothing() {
+    let read = |json: &'static str| super::field::money(Some(json));
+    for sent in ["12.5", "\"12.50\"", "-3", "1e2", "0.1000000", "9223372036854.775807"] {
+        assert_eq!(read(sent), Some(sent));
+    }
+    for sent in ["0.1234567", "\"12,50\"", "\"\"", "\"$5\"", "true", "\"1e2\"", "1e400"] {
+        assert_eq!(read(sent), None, "{sent}");
+    }
+}
+
+/// What the parser makes of an inlet's lines; every optional field was checked before.
+#[test]
+fn the_parser_refuses_only_what_is_required_and_wrong() {
+    let context = Context { app_id: Some("app"), received_at_us: None, ..Context::default() };
+    for table in CASES {
+        let cases: Vec<Value> = serde_json::from_str(table).unwrap();
+        for case in cases {
+            let limits = Limits::default();
+            let body = case["body"].to_string();
+            let lines = match case["inlet"].as_str().unwrap().strip_prefix("segment:") {
+                Some(route) => segment(route, body.as_bytes(), RECEIVED_AT_US, &limits).unwrap(),
+                None => posthog(body.as_bytes(), RECEIVED_AT_US, &limits).unwrap(),
+            };
+            let parsed = parse(&lines, &context).unwrap();
+            let codes: Vec<_> = parsed.rejects.iter().map(|reject| reject.code.as_str()).collect();
+            let expected = case.get("rejects").cloned().unwrap_or_else(|| json!([]));
+            assert_eq!(json!(codes), expected, "{}", case["name"]);
+            assert_eq!(parsed.received as usize, sent(&case["body"]).len());
+        }
+    }
+}
+
+#[test]
+fn records_without_fields_are_refused_in_their_place_and_never_unpacked() {
+    let native = r#"{"event_name":"e","timestamp":1767225600,"user_id":"u"}"#;
+    let pad = "x".repeat(1_000_001);
+    let body = format!(
+        r#"{{"batch":[17,[{native}],null,"x",{{"batch":[{native}],"pad":"{pad}"}},
+            {{"\ud800":1,"batch":[{native}]}},{{"type":"page","userId":"u"}}]}}"#
+    );
+    let lines = segment("batch", body.as_bytes(), RECEIVED_AT_US, &Limits::default()).unwrap();
+    let parsed = parse(&lines, &Context::default()).unwrap();
+    assert_eq!((parsed.received, parsed.indexes), (7, vec![6]));
+    let codes: Vec<_> = parsed.rejects.iter().map(|r| (r.index, r.code.as_str())).collect();
+    assert_eq!(
+        codes,
+        [
+            (0, "not_an_object"),
+            (1, "not_an_object"),
+            (2, "not_an_object"),
+            (3, "not_an_object"),
+            (4, "event_too_large"),
+            (5, "missing_field"),
+        ]
+    );
+    // Alone, a body is one JSON value: still one record.
+    let alone = format!(r#"{{"batch":[{{"batch":[{native},{native}],"pad":"{pad}"}}]}}"#);
+    let lines = posthog(alone.as_bytes(), RECEIVED_AT_US, &Limits::default()).unwrap();
+    let parsed = parse(&lines, &Context::default()).unwrap();
+    assert_eq!((parsed.received, parsed.rejects.len()), (1, 1));
+}
