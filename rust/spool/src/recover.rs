@@ -8,6 +8,9 @@ use crate::segment::{self, Check, SEGMENT_HEADER_BYTES, Segment, Step};
 use crate::shelf::Sealed;
 use crate::{Disk, Kind, Open, Position, mark};
 
+/// How much is written again at a time.
+const RENEW_BYTES: usize = 1 << 20;
+
 pub(crate) struct Recovered {
     pub(crate) sealed: Vec<Sealed>,
     pub(crate) ids: Vec<IdsFile>,
@@ -72,10 +75,27 @@ fn settle(
         if end < size {
             segment.handle.set_len(end).attempt("cut", &segment.path)?;
         }
-        // A process that was killed between write and sync leaves whole frames in memory only.
-        segment.handle.sync().attempt("sync", &segment.path)?;
+        renew(segment, durable.min(end), end)?;
     }
     Ok(end)
+}
+
+/// Make what may lie in memory only durable: the owner was killed between write and sync, or the
+/// sync failed. After a failed one the system takes the bytes for written, so they are written
+/// again; syncing them once more would save nothing.
+fn renew(segment: &Segment, from: u64, end: u64) -> Result<(), SpoolError> {
+    let mut at = from;
+    let mut bytes = vec![0; RENEW_BYTES];
+    while at < end {
+        let len = usize::try_from(end - at).map_or(RENEW_BYTES, |left| left.min(RENEW_BYTES));
+        let read = segment.handle.read_at(&mut bytes[..len], at).attempt("read", &segment.path)?;
+        if read == 0 {
+            break;
+        }
+        segment.handle.write_at(&bytes[..read], at).attempt("write", &segment.path)?;
+        at += read as u64;
+    }
+    segment.handle.sync().attempt("sync", &segment.path)
 }
 
 /// One past the last commit that is whole. What lies before the start of a later commit was

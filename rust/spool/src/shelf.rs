@@ -126,13 +126,15 @@ impl Shelf {
         let is_done = |s: &Sealed| (s.number, s.end) <= (shipped.segment, shipped.offset);
         let done: Vec<_> = self.files().sealed.iter().copied().take_while(is_done).collect();
         for sealed in &done {
+            // In order also after a power loss: only a successor knows how far a segment counts.
+            self.sync_names()?;
             self.drop_segment(*sealed)?;
         }
-        if done.is_empty() {
-            Ok(())
-        } else {
-            self.disk.sync_dir(&self.dir).attempt("sync", &self.dir)
-        }
+        if done.is_empty() { Ok(()) } else { self.sync_names() }
+    }
+
+    fn sync_names(&self) -> Result<(), SpoolError> {
+        self.disk.sync_dir(&self.dir).attempt("sync", &self.dir)
     }
 
     /// Its ids are durable in the log before it goes; a crash between the two leaves both.

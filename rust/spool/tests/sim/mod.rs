@@ -65,6 +65,8 @@ struct State {
     sync_failures: u32,
     /// One in so many operations fails; 0: none.
     fail_one_in: u64,
+    /// Operations until the process is killed; nothing reaches the disk after that.
+    life: u64,
 }
 
 #[derive(Clone)]
@@ -123,6 +125,10 @@ fn rename(names: &mut BTreeMap<PathBuf, usize>, change: &Rename) {
 
 impl State {
     fn strike(&mut self) -> io::Result<()> {
+        self.life = self.life.saturating_sub(1);
+        if self.life == 0 {
+            return Err(broken());
+        }
         let is_hit = self.fail_one_in > 0 && self.dice.clone().one_in(self.fail_one_in);
         self.dice.roll();
         if is_hit { Err(broken()) } else { Ok(()) }
@@ -145,6 +151,7 @@ impl Sim {
             dirs: BTreeSet::new(),
             sync_failures: 0,
             fail_one_in: 0,
+            life: u64::MAX,
         })))
     }
 
@@ -164,6 +171,15 @@ impl Sim {
     /// Make one in `count` operations fail; 0 makes none fail.
     pub(crate) fn fail_one_in(&self, count: u64) {
         self.state().fail_one_in = count;
+    }
+
+    /// Kill the process after so many operations.
+    pub(crate) fn live_for(&self, operations: u64) {
+        self.state().life = operations;
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state().life == 0
     }
 
     /// Power loss: of what was not synced, some sectors arrive and some do not.
@@ -309,6 +325,9 @@ impl Handle for SimHandle {
         let mut state = self.state.lock().unwrap();
         let result = state.strike();
         let mut written = bytes.to_vec();
+        if state.life == 0 {
+            return result;
+        }
         if result.is_err() {
             let share = state.dice.below(written.len() as u64 + 1);
             written.truncate(usize::try_from(share).unwrap());
@@ -325,6 +344,9 @@ impl Handle for SimHandle {
         let is_told = state.sync_failures > 0;
         state.sync_failures = state.sync_failures.saturating_sub(1);
         let result = if is_told { Err(broken()) } else { state.strike() };
+        if state.life == 0 {
+            return result;
+        }
         let mut dice = state.dice.clone();
         let inode = &mut state.inodes[self.inode];
         for change in std::mem::take(&mut inode.pending) {
