@@ -1,0 +1,466 @@
+"""`unmogrowp demo`: real SDKs and a simulated month into a fresh server, attribution out.
+
+Everything goes through the public doors: the commands, the HTTP routes and the SDKs of others.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
+
+from unmogrowp.errors import UnmogrowpError
+from unmogrowp.simulate import Scenario, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+APP = "com.example.demo"
+MODELS = ("first_touch", "last_touch", "linear", "position_based", "time_decay")
+DATA_DIR = Path("unmogrowp-data-demo")
+SDK_USERS = 150
+CONNECTIONS = 4
+START_S = 60.0
+VISIBLE_S = 120.0
+
+Json = dict[str, object]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `unmogrowp demo` takes to its parser."""
+    parser.add_argument("--events", type=int, default=1_000_000, help="simulated events to send")
+    parser.add_argument("--seed", type=int, default=7, help="everything simulated follows from it")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help=f"leave the server running until Ctrl-C, with its data in ./{DATA_DIR}",
+    )
+
+
+def command(options: argparse.Namespace) -> int:
+    """Run `unmogrowp demo`; the exit code is its result."""
+    require_sdks()
+    data_dir = DATA_DIR if options.keep else Path(tempfile.mkdtemp(prefix="unmogrowp-demo-"))
+    if options.keep and data_dir.exists():
+        shutil.rmtree(data_dir)
+    try:
+        with serving(data_dir) as url:
+            is_right = run(url, data_dir, events=options.events, seed=options.seed)
+            if options.keep:
+                say(f"\nserving on {url} with {data_dir}, Ctrl-C ends it")
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.pause()
+            return 0 if is_right else 1
+    finally:
+        if not options.keep:
+            shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def run(url: str, data_dir: Path, *, events: int, seed: int) -> bool:
+    """Send everything to `url` and print what came of it; whether all of it arrived."""
+    started = time.monotonic()
+    cli("apps", "create", APP, "--name", "Demo", "--currency", "USD", data_dir=data_dir)
+    write, read = (make_key(role, data_dir) for role in ("write", "read"))
+    sent = send_segment(url, write)
+    say(f"Segment's Python SDK sent {sent:,} events")
+    by_posthog = send_posthog(url, write)
+    say(f"PostHog's Python SDK sent {by_posthog:,} events")
+    sent += by_posthog + send_month(url, write, events=events, seed=seed)
+    reports = Reports(url, read)
+    stored = wait_until_visible(reports, sent)
+    print_attribution(reports, "install", "conversions", "Installs by channel")
+    print_attribution(reports, "purchase", "value", "Revenue in USD by channel")
+    print_cohorts(reports)
+    say(f"\nevents sent {sent:,} {'=' if sent == stored else '≠'} events stored {stored:,}")
+    say(f"done in {time.monotonic() - started:.0f} s on {url}")
+    return sent == stored
+
+
+# --- the server and its commands -----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def serving(data_dir: Path) -> "Iterator[str]":
+    """Run a server of its own on a free port; its URL."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = data_dir / "demo-server.log"
+    arguments = ["serve", "--port", "0", "--data-dir", str(data_dir), "--json"]
+    with log.open("wb") as errors:
+        server = subprocess.Popen(  # noqa: S603 - this very program
+            [sys.executable, "-m", "unmogrowp.cli", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+    try:
+        yield address_of(server, log)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def address_of(server: "subprocess.Popen[bytes]", log: Path) -> str:
+    """The URL a starting server prints when it is ready."""
+    found: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        for line in server.stdout or ():
+            with contextlib.suppress(json.JSONDecodeError):
+                said = json.loads(line)
+                if isinstance(said, dict) and "url" in said:
+                    found.put(str(said["url"]))
+
+    threading.Thread(target=read, daemon=True).start()
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(queue.Empty):
+            return found.get(timeout=0.1)
+        if server.poll() is not None:
+            break
+    tail = log.read_text(errors="replace")[-2_000:]
+    raise UnmogrowpError(f"the server did not start\nhint: its last words were\n{tail}")
+
+
+def cli(*arguments: str, data_dir: Path) -> str:
+    """Run one of our own commands; what it printed."""
+    done = subprocess.run(  # noqa: S603 - this very program
+        [sys.executable, "-m", "unmogrowp.cli", *arguments, "--data-dir", str(data_dir)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        name = " ".join(arguments[:2])
+        raise UnmogrowpError(f"`unmogrowp {name}` failed\nhint: it said {done.stderr.strip()}")
+    return done.stdout
+
+
+def make_key(role: str, data_dir: Path) -> str:
+    """A new key of the demo app."""
+    said = cli("keys", "create", "--app", APP, "--role", role, "--json", data_dir=data_dir)
+    return str(json.loads(said)["key"])
+
+
+# --- traffic by the SDKs of others ----------------------------------------------------------
+
+
+def require_sdks() -> None:
+    """Say at once which SDK is missing, before anything is started."""
+    import importlib.util
+
+    for module, package in (("segment", "segment-analytics-python"), ("posthog", "posthog")):
+        if importlib.util.find_spec(module) is None:
+            raise UnmogrowpError(
+                f"the demo sends real traffic through `{package}`, which is not installed\n"
+                f"hint: pip install {package}"
+            )
+
+
+@dataclass
+class Failures:
+    """What SDKs report from their threads."""
+
+    seen: list[str] = field(default_factory=list)
+
+    def __call__(self, error: object, *_: object) -> None:
+        """Remember an error."""
+        self.seen.append(str(error))
+
+    def check(self, sdk: str) -> None:
+        """Raise the first error, if there was one."""
+        if self.seen:
+            raise UnmogrowpError(
+                f"{sdk}'s SDK could not send its events\nhint: it said {self.seen[0]}"
+            )
+
+
+def send_segment(url: str, key: str) -> int:
+    """Four calls a user by Segment's SDK, only the host changed: click, install, sign-up, purchase.
+
+    Returns:
+        Events handed to the SDK, all of them delivered.
+    """
+    from segment.analytics.client import Client
+
+    failures = Failures()
+    client = Client(key, host=url, on_error=failures, max_retries=10)
+    networks = ("newsletter", "podcast", "meta")
+    for number in range(SDK_USERS):
+        visitor, user = f"visitor-{number}", f"member-{number}"
+        campaign = {"source": networks[number % 3], "medium": "referral", "name": "spring"}
+        client.track(anonymous_id=visitor, event="click", context={"campaign": campaign})
+        client.track(anonymous_id=visitor, event="install")
+        client.identify(user, {"plan": "free"}, anonymous_id=visitor)
+        client.track(user, "purchase", {"revenue": 9.5, "currency": "USD", "sku": "starter"})
+    client.flush()
+    client.join()
+    failures.check("Segment")
+    return 4 * SDK_USERS
+
+
+def send_posthog(url: str, key: str) -> int:
+    """Three calls a user by PostHog's SDK, only the host changed: click, install, purchase.
+
+    Returns:
+        Events handed to the SDK, all of them delivered.
+    """
+    from posthog import Posthog
+
+    failures = Failures()
+    client = Posthog(key, host=url, on_error=failures, max_retries=10)
+    for number in range(SDK_USERS):
+        user = f"player-{number}"
+        ad = {"utm_source": "tiktok" if number % 2 else "podcast", "utm_campaign": "launch"}
+        client.capture("click", distinct_id=user, properties=ad)
+        client.capture("install", distinct_id=user)
+        paid = {"revenue": "4.99", "currency": "USD"}
+        client.capture("purchase", distinct_id=user, properties=paid)
+    client.shutdown()
+    failures.check("PostHog")
+    return 3 * SDK_USERS
+
+
+# --- a simulated month ----------------------------------------------------------------------
+
+
+def send_month(url: str, key: str, *, events: int, seed: int) -> int:
+    """Post a simulated month that ended yesterday over several connections.
+
+    Returns:
+        Events that the server said it stored.
+    """
+    start = datetime.now(UTC).date() - timedelta(days=30)
+    chunks = simulate(Scenario(seed=seed, events=events, start=start))
+    progress = Progress(events, "simulated events sent")
+    senders = Senders(url, key, progress)
+    for chunk in chunks:
+        senders.give(chunk)
+    stored = senders.finish()
+    progress.finish()
+    return stored
+
+
+class Senders:
+    """A few connections that post bodies from one short queue."""
+
+    def __init__(self, url: str, key: str, progress: "Progress") -> None:
+        self._url, self._key, self._progress = url, key, progress
+        self._bodies: queue.Queue[bytes | None] = queue.Queue(maxsize=2 * CONNECTIONS)
+        self._failures = Failures()
+        self._lock = threading.Lock()
+        self._stored = 0
+        self._threads = [threading.Thread(target=self._work) for _ in range(CONNECTIONS)]
+        for thread in self._threads:
+            thread.start()
+
+    def give(self, body: bytes) -> None:
+        """Queue a body; waits while the queue is full."""
+        self._bodies.put(body)
+
+    def finish(self) -> int:
+        """Wait for every answer; the number of events stored."""
+        for _ in self._threads:
+            self._bodies.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._failures.check("the simulator")
+        return self._stored
+
+    def _work(self) -> None:
+        connection = Connection(self._url, self._key)
+        # An empty queue is not the end: only the mark is, so that a failure drains what is left.
+        while (body := self._bodies.get()) is not None:
+            if self._failures.seen:
+                continue
+            try:
+                answer = connection.post("/v1/events", body)
+            except (OSError, http.client.HTTPException, UnmogrowpError) as error:
+                self._failures(error)
+                continue
+            if answer["rejected"]:
+                self._failures(f"rejects: {cast('list[object]', answer['rejected'])[0]}")
+            with self._lock:
+                self._stored += cast("int", answer["stored"])
+                self._progress.advance(cast("int", answer["received"]))
+
+
+class Connection:
+    """One kept-alive HTTP connection with a key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self._http = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
+        self._headers = {"Authorization": f"Bearer {key}"}
+
+    def post(self, path: str, body: bytes) -> Json:
+        """Post NDJSON; waits and tries again where the server asks for it."""
+        return self._ask("POST", path, body)
+
+    def get(self, path: str, **query: str) -> Json:
+        """Get a JSON object."""
+        return self._ask("GET", f"{path}?{urllib.parse.urlencode(query)}", None)
+
+    def _ask(self, method: str, target: str, body: bytes | None) -> Json:
+        for _ in range(60):
+            self._http.request(method, target, body, self._headers)
+            answer = self._http.getresponse()
+            said = answer.read()
+            if answer.status == http.HTTPStatus.OK:
+                return cast("Json", json.loads(said))
+            if answer.status not in {429, 503}:
+                break
+            time.sleep(min(float(answer.headers.get("Retry-After") or 1), 5))
+        text = said.decode(errors="replace")
+        raise UnmogrowpError(f"{method} {target} was answered `{answer.status}`\nhint: {text}")
+
+
+class Progress:
+    """A bar on a terminal, a line per tenth anywhere else."""
+
+    def __init__(self, total: int, what: str, stream: TextIO | None = None) -> None:
+        self._total, self._what = max(total, 1), what
+        self._stream = stream or sys.stderr
+        self._started = time.monotonic()
+        self._count = self._shown = 0
+
+    def advance(self, count: int) -> None:
+        """Count some more."""
+        self._count += count
+        is_bar = self._stream.isatty()
+        step = self._count * (200 if is_bar else 10) // self._total
+        if step == self._shown:
+            return
+        self._shown = step
+        share = min(self._count / self._total, 1.0)
+        rate = self._count / max(time.monotonic() - self._started, 1e-9)
+        text = f"{self._count:>11,} {self._what}, {rate:,.0f} a second"
+        if is_bar:
+            bar = ("█" * int(share * 30)).ljust(30, "·")
+            self._stream.write(f"\r{bar} {text}\x1b[K")
+        else:
+            self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def finish(self) -> None:
+        """Leave the bar's line."""
+        if self._stream.isatty():
+            self._stream.write("\n")
+
+
+# --- what came of it ------------------------------------------------------------------------
+
+
+class Reports:
+    """The reports of the demo app."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._connection = Connection(url, key)
+
+    def get(self, name: str, **query: str) -> Json:
+        """One report."""
+        return self._connection.get(f"/v1/reports/{name}", app_id=APP, **query)
+
+    def rows(self, name: str, **query: str) -> list[Json]:
+        """Its rows."""
+        return cast("list[Json]", self.get(name, **query)["rows"])
+
+
+def wait_until_visible(reports: Reports, sent: int) -> int:
+    """Wait until every event is in the reports, and every conversion has its credit.
+
+    Returns:
+        Events the reports show in the end.
+    """
+    started = time.monotonic()
+    while True:
+        overview = reports.get("overview", interval="day")
+        stored = int(cast("int", cast("Json", overview["total"])["events"]))
+        if time.monotonic() > started + VISIBLE_S:
+            return stored
+        if stored >= sent and is_attributed(reports, overview):
+            say(
+                f"all of it is in the reports {time.monotonic() - started:.1f} s after the last 200"
+            )
+            return stored
+        time.sleep(0.25)
+
+
+def is_attributed(reports: Reports, overview: Json) -> bool:
+    """Whether the attribution report knows as many conversions as the overview."""
+    rows = cast("list[Json]", overview["rows"])
+    for name in ("install", "purchase"):
+        events = sum(cast("int", row["events"]) for row in rows if row["event_name"] == name)
+        report = reports.get("attribution", model="last_touch", conversion=name)
+        total = cast("Json", report["total"])
+        if round(float(cast("float", total["conversions"]))) < events:
+            return False
+    return True
+
+
+def print_attribution(reports: Reports, conversion: str, field_name: str, title: str) -> None:
+    """Five models side by side."""
+    cells: dict[str, dict[str, float]] = {}
+    for model in MODELS:
+        report = reports.get("attribution", model=model, conversion=conversion)
+        rows = [*cast("list[Json]", report["rows"])]
+        rows.append({"channel": "(unattributed)", **cast("Json", report["unattributed"])})
+        for row in rows:
+            channel = str(row["channel"]) if row["channel"] is not None else "(none)"
+            by_model = cells.setdefault(channel, {})
+            by_model[model] = by_model.get(model, 0.0) + float(cast("float", row[field_name]))
+    ordered = sorted(cells, key=lambda channel: -cells[channel].get("last_touch", 0.0))
+    body = [[c, *(f"{cells[c].get(m, 0.0):,.1f}" for m in MODELS)] for c in ordered]
+    totals = [f"{sum(by.get(m, 0.0) for by in cells.values()):,.1f}" for m in MODELS]
+    print_table(title, ["channel", *MODELS], [*body, ["total", *totals]])
+
+
+def print_cohorts(reports: Reports) -> None:
+    """Retention and lifetime value by channel, as the server names its columns."""
+    rows = reports.rows("cohorts")
+    if not rows:
+        return
+    names = [name for name in rows[0] if any(row.get(name) is not None for row in rows)]
+    body = [[shown(row.get(name)) for name in names] for row in rows]
+    print_table("Cohorts by channel: retention and lifetime value", names, body)
+
+
+def shown(value: object) -> str:
+    """A cell for people."""
+    if value is None:
+        return "-"
+    return f"{value:,.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def print_table(title: str, names: list[str], rows: list[list[str]]) -> None:
+    """Print aligned columns: the first to the left, numbers to the right."""
+    widths = [max(len(row[at]) for row in [names, *rows]) for at in range(len(names))]
+
+    def line(row: list[str]) -> str:
+        first, *rest = zip(row, widths, strict=True)
+        return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)])
+
+    say(f"\n{title}\n{line(names)}\n{'-' * len(line(names))}")
+    for row in rows:
+        say(line(row))
+
+
+def say(text: str) -> None:
+    """Print a line at once, also into a pipe."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
