@@ -44,6 +44,12 @@ pub enum SpoolError {
         /// Its payload.
         bytes: usize,
     },
+    /// What was queued could not be turned into frames.
+    #[error("the commit cannot be made: {reason}\nhint: this is a bug, please report it")]
+    Unstaged {
+        /// What was wrong.
+        reason: String,
+    },
     /// A range that was asked for is not there.
     #[error(
         "the spool does not hold segment `{segment}` from `{from}` to `{to}`\n\

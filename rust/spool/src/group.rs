@@ -23,7 +23,10 @@ pub trait Work: Send + 'static {
     fn restore(&mut self, time_us: i64, ids: &[u8]);
 
     /// Turn items into frames, in the order they were queued.
-    fn stage(&mut self, items: &mut [Self::Item], commit: &mut Commit);
+    ///
+    /// # Errors
+    /// Then nothing is written and all of the items fail.
+    fn stage(&mut self, items: &mut [Self::Item], commit: &mut Commit) -> Result<(), SpoolError>;
 
     /// Answer items: durable, or failed and then nothing of them counts.
     fn complete(&mut self, items: Vec<Self::Item>, result: Result<(), &SpoolError>);
@@ -220,8 +223,9 @@ fn run<W: Work>(shared: &Arc<Shared<W::Item>>, mut spool: Spool, mut work: W) {
     let mut commit = Commit::default();
     while let Some((mut items, bytes)) = shared.take() {
         commit.reset(now_us());
-        work.stage(&mut items, &mut commit);
-        let result = if commit.is_empty() { Ok(()) } else { spool.append(&mut commit).map(drop) };
+        let result = work.stage(&mut items, &mut commit).and_then(|()| {
+            if commit.is_empty() { Ok(()) } else { spool.append(&mut commit).map(drop) }
+        });
         work.complete(items, result.as_ref().copied());
         shared.queue().bytes -= bytes;
         spool.forget_before(work.ids_floor_us());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Attempt, SpoolError};
 use crate::ids::{self, IdsFile};
-use crate::segment::{self, Segment};
+use crate::segment::{self, SEGMENT_HEADER_BYTES, Segment};
 use crate::{Disk, Open, Position, mark};
 
 /// A segment that gets no more frames.
@@ -52,6 +52,8 @@ pub struct Status {
     pub durable: Position,
     /// What the sink has; none where nothing was ever shipped.
     pub shipped: Option<Position>,
+    /// Bytes that are durable here and not in the sink.
+    pub unshipped_bytes: u64,
 }
 
 impl Shelf {
@@ -100,15 +102,24 @@ impl Shelf {
 
     pub(crate) fn status(&self, bytes_max: u64) -> Status {
         let files = self.files();
+        let durable = Position {
+            segment: self.durable_segment.load(Relaxed),
+            offset: self.durable_offset.load(Relaxed),
+        };
+        let active = Sealed { number: durable.segment, end: durable.offset };
+        let sealed = files.sealed.iter().filter(|s| s.number != active.number);
+        let left = |s: &Sealed| match files.shipped {
+            Some(shipped) if shipped.segment == s.number => s.end.saturating_sub(shipped.offset),
+            Some(shipped) if shipped.segment > s.number => 0,
+            _ => s.end.saturating_sub(SEGMENT_HEADER_BYTES),
+        };
         Status {
+            unshipped_bytes: sealed.chain([&active]).map(left).sum(),
             bytes: self.bytes(),
             bytes_max,
             segments: files.sealed.len() + 1,
             ids_bytes: files.ids.iter().map(|f| f.bytes).sum(),
-            durable: Position {
-                segment: self.durable_segment.load(Relaxed),
-                offset: self.durable_offset.load(Relaxed),
-            },
+            durable,
             shipped: files.shipped,
         }
     }

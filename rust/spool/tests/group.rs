@@ -32,13 +32,14 @@ impl Work for Echo {
         self.restored.lock().unwrap().push(u32::from_le_bytes(ids.try_into().unwrap()));
     }
 
-    fn stage(&mut self, items: &mut [Self::Item], commit: &mut Commit) {
+    fn stage(&mut self, items: &mut [Self::Item], commit: &mut Commit) -> Result<(), SpoolError> {
         drop(self.gate.lock().unwrap());
         self.commit_sizes.lock().unwrap().push(items.len());
         for (number, payload) in items {
-            commit.push(Kind::Ids, 1, &number.to_le_bytes()).unwrap();
-            commit.push(Kind::Events, 1, payload).unwrap();
+            commit.push(Kind::Ids, 1, &number.to_le_bytes())?;
+            commit.push(Kind::Events, 1, payload)?;
         }
+        Ok(())
     }
 
     fn complete(&mut self, items: Vec<Self::Item>, result: Result<(), &SpoolError>) {
