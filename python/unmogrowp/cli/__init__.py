@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unmogrowp import __version__
 from unmogrowp.cli import catalog, files, remote, schema, serve
+from unmogrowp.cli.options import Commands
 from unmogrowp.errors import UnmogrowpError
 
 FAILED, MISUSED = 1, 2
@@ -56,13 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--config", type=Path, help="settings file (default: ./unmogrowp.toml)")
     for room in (serve, catalog, files, remote, schema):
         room.add(commands, where)
-    _add_delegates(commands, where)
+    _add_delegates(commands)
     return parser
 
 
-def _add_delegates(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", where: argparse.ArgumentParser
-) -> None:
+def _add_delegates(commands: Commands) -> None:
     from unmogrowp import demo, simulate
 
     made = commands.add_parser(

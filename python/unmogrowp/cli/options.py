@@ -9,7 +9,8 @@ from unmogrowp.errors import MissingExtra
 if TYPE_CHECKING:
     from unmogrowp.config import Loaded, Settings
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+# The type has no public name.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
 def load(options: argparse.Namespace) -> "Loaded":
