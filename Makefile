@@ -1,0 +1,67 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Each installs what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+CARGO := cargo
+PROFILE := quick
+export PYTHONWARNINGS :=
+
+.PHONY: help demo test check bench build develop stubs lock test-rust test-python clean \
+        start-infra
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.installed: requirements/dev.txt
+	python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/dev.txt
+	touch $@
+
+develop: $(VENV)/.installed ## build the extension in place
+	$(VENV)/bin/maturin develop --quiet --uv --profile $(PROFILE)
+
+demo: develop ## start a server on embedded stores, send it real traffic, print the report
+	$(VENV)/bin/unmogrowp demo
+
+test: test-rust test-python ## every test
+
+test-rust:
+	$(CARGO) test --locked --workspace --profile $(PROFILE) --quiet
+
+test-python: develop
+	$(PY) -m pytest --quiet
+
+check: develop ## formatting, lints, types, stubs, layers, tidiness
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --profile $(PROFILE) --quiet -- -D warnings
+	$(VENV)/bin/ruff check --quiet
+	$(VENV)/bin/ruff format --check --quiet
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest --quiet tests/test_tidy.py
+	$(PY) rust/python/stubs.py --check
+
+bench: develop-release ## every gate: claim, measured, margin
+	$(PY) -m pytest benches --quiet --benchmark-disable-gc -p no:cacheprovider -s
+
+develop-release: $(VENV)/.installed
+	$(VENV)/bin/maturin develop --quiet --uv --release
+
+build: $(VENV)/.installed ## the portable wheel, into dist/
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/maturin build --release --zig \
+		--compatibility manylinux2014 --out dist
+
+stubs: $(VENV)/.installed ## regenerate python/unmogrowp/_core.pyi
+	$(PY) rust/python/stubs.py
+
+lock: $(VENV)/.installed ## pin what requirements/dev.in asks for
+	$(VENV)/bin/uv pip compile requirements/dev.in -o requirements/dev.txt \
+		--python-version 3.11 --generate-hashes --no-header --quiet --upgrade
+
+start-infra: ## the server in a container
+	docker compose -f docker/compose.yaml up --detach
+
+clean:
+	rm -rf target dist .venv

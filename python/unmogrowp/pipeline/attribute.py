@@ -1,0 +1,144 @@
+"""Stored events in, credit out: incrementally, each marked person whole.
+
+A round takes the batches stored since the last one. Whoever has a new touch, conversion or link is
+marked; the touchpoints of marked persons are read whole and credited by the same kernel that the
+library calls. The graph's memory, `identities`, is written last: until then a killed round leaves
+it as it was, and the round is simply done again.
+"""
+
+import json
+
+from unmogrowp import _core
+from unmogrowp.catalog import App, Catalog
+from unmogrowp.pipeline import statements
+from unmogrowp.pipeline.state import Applied, State
+from unmogrowp.table import Table
+from unmogrowp.warehouse import Warehouse
+
+BATCHES_MAX = 5
+TOUCHPOINTS_MAX = 500_000
+
+
+class Attributor:
+    """Keeps the credit table equal to what the whole history says."""
+
+    def __init__(self, warehouse: Warehouse, catalog: Catalog, state: State) -> None:
+        self._warehouse = warehouse
+        self._catalog = catalog
+        self._state = state
+        self._graph: _core.Graph | None = None
+
+    def attribute_once(self) -> bool:
+        """Do one round; False where there was nothing to do."""
+        apps = {app.id: app for app in self._catalog.apps()}
+        changed = [app for app in apps.values() if self._is_changed(app)]
+        for app in changed:
+            self._recompute(app)
+        return self._round(apps) or bool(changed)
+
+    def waiting(self) -> int:
+        """How many stored batches are not attributed yet."""
+        last = self._state.last_batch()
+        return max(0, (last.id if last else 0) - self._state.counter("attributed"))
+
+    def _round(self, apps: dict[str, App]) -> bool:
+        after = self._state.counter("attributed")
+        last = self._state.last_batch()
+        if last is None or last.id <= after:
+            return False
+        span = {"after": after, "upto": min(last.id, after + BATCHES_MAX)}
+        try:
+            self._link(span)
+            self._gather(span, apps)
+            for app_id in self._column("SELECT DISTINCT app_id FROM marks ORDER BY app_id"):
+                self._credit(apps[app_id], statements.MARKED, parts=1)
+            self._warehouse.run(statements.REMEMBER, span)
+        except BaseException:
+            # The graph knows what the warehouse does not: forget it and read it again.
+            self._graph = None
+            raise
+        self._state.set_counter("attributed", span["upto"])
+        return True
+
+    def _link(self, span: dict[str, int]) -> None:
+        """Grow the graph, and mark every person that gained or lost an identity."""
+        graph = self._graph or self._restored()
+        self._graph = graph
+        changed = graph.add(self._warehouse.arrow(statements.IDENTITIES, span).batches)
+        for table in ("marks", "changes"):
+            self._warehouse.run(f"TRUNCATE TABLE {table}")
+        if len(changed):
+            self._warehouse.insert("changes", _core.native(changed), None)
+            self._warehouse.run(statements.MARK_CHANGED)
+            self._warehouse.run(statements.MARK_PREVIOUS)
+            self._warehouse.run(statements.MOVE, {"version": self._state.next("version")})
+
+    def _restored(self) -> _core.Graph:
+        graph = _core.Graph()
+        graph.add(self._warehouse.arrow(statements.REMEMBERED).batches)
+        return graph
+
+    def _gather(self, span: dict[str, int], apps: dict[str, App]) -> None:
+        """Copy new touchpoints and mark whose they are."""
+        for app in apps.values():
+            names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
+            self._warehouse.run(statements.GATHER, {**span, **names})
+            self._warehouse.run(statements.MARK_TOUCHED, {**span, **names})
+
+    def _is_changed(self, app: App) -> bool:
+        applied = self._state.applied(app.id)
+        return applied is None or applied.settings != _rules(app)
+
+    def _recompute(self, app: App) -> None:
+        """Credit a whole app by its new settings beside the old rows, then switch."""
+        applied = self._state.applied(app.id)
+        fresh = Applied(_rules(app), self._state.next("rule_version"))
+        names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
+        self._warehouse.run(statements.GATHER_ALL, names)
+        (count,) = self._column(statements.COUNT, {"app_id": app.id})
+        parts = 1 + int(count) // TOUCHPOINTS_MAX
+        self._credit(app, statements.ALL, parts=parts, rule_version=fresh.rule_version)
+        self._state.apply(app.id, fresh)
+        if applied is not None:
+            old = {"app_id": app.id, "rule_version": fresh.rule_version}
+            self._warehouse.run(statements.FORGET, old)
+
+    def _credit(self, app: App, whose: str, *, parts: int, rule_version: int | None = None) -> None:
+        """Credit the conversions of some persons, in parts that fit into memory."""
+        if rule_version is None:
+            applied = self._state.applied(app.id)
+            rule_version = applied.rule_version if applied else self._state.next("rule_version")
+        labels = {"rule_version": rule_version, "version": self._state.next("version")}
+        for part in range(parts):
+            query = statements.touchpoints(whose)
+            given = {"app_id": app.id, "part": part, "parts": parts}
+            touchpoints = self._warehouse.arrow(query, given)
+            credits = self._credits(app, touchpoints)
+            if len(credits):
+                self._warehouse.insert("credits", _core.native(credits, counts=labels), None)
+
+    @staticmethod
+    def _credits(app: App, touchpoints: Table) -> _core.Batches:
+        return _core.credits(
+            touchpoints.batches,
+            conversions=list(app.settings.conversions),
+            click_lookback_us=app.settings.click_lookback_us,
+            view_lookback_us=app.settings.view_lookback_us,
+            policy=app.settings.policy,
+        )
+
+    def _column(self, query: str, values: dict[str, object] | None = None) -> list[str]:
+        return [str(row[0]) for row in self._warehouse.rows(query, values)]
+
+
+def _rules(app: App) -> str:
+    """The settings that credit depends on, in one canonical text."""
+    settings = app.settings
+    return json.dumps(
+        {
+            "conversions": sorted(settings.conversions),
+            "click_lookback_us": settings.click_lookback_us,
+            "view_lookback_us": settings.view_lookback_us,
+            "policy": settings.policy,
+        }
+    )

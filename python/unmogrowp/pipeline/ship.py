@@ -1,0 +1,51 @@
+"""Spool segments in, warehouse rows out, each exactly once."""
+
+from unmogrowp import _core
+from unmogrowp.pipeline.state import Bounds, State
+from unmogrowp.warehouse import Warehouse
+
+ROWS_MAX = 100_000
+BYTES_MAX = 64 << 20
+
+
+class Shipper:
+    """Moves what is durable in the spool into the warehouse."""
+
+    def __init__(self, reader: _core.SpoolReader, warehouse: Warehouse, state: State) -> None:
+        self._reader = reader
+        self._warehouse = warehouse
+        self._state = state
+
+    def ship_once(self) -> bool:
+        """Insert one batch; False where nothing is waiting."""
+        bounds = self._state.open_batch()
+        if bounds is None:
+            batch = self._next()
+            if batch is None:
+                return False
+            bounds = self._state.begin_batch(batch.first, batch.last)
+        else:
+            batch = self._reader.range(bounds.first, bounds.last)
+        self._insert(bounds, batch)
+        self._state.finish_batch(bounds)
+        self._reader.confirm(bounds.last)
+        return True
+
+    def lag_bytes(self) -> int:
+        """Bytes of the spool that are not in the warehouse yet."""
+        last = self._state.last_batch()
+        return self._reader.lag_bytes(last.last if last else None)
+
+    def _next(self) -> _core.Batch | None:
+        last = self._state.last_batch()
+        after = last.last if last else None
+        return self._reader.next(after, rows_max=ROWS_MAX, bytes_max=BYTES_MAX)
+
+    def _insert(self, bounds: Bounds, batch: _core.Batch) -> None:
+        # The same bounds always give the same rows, so the same token means the same rows.
+        token = "{}.{}-{}.{}".format(*bounds.first, *bounds.last)
+        for month in batch.months:
+            self._warehouse.insert("events", batch.native(month, bounds.id), f"{token}-{month}")
+        rejects = batch.rejects_native()
+        if rejects is not None:
+            self._warehouse.insert("rejects", rejects, f"{token}-rejects")

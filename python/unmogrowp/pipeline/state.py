@@ -1,0 +1,121 @@
+"""What the pipeline must remember across a crash, in SQLite.
+
+The bounds of a batch are written down before its insert, so that a retry inserts the very same
+rows under the same token.
+"""
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+Position = tuple[int, int]
+
+SCHEMA = """
+create table if not exists batches (
+    id integer primary key autoincrement,
+    first_segment integer not null, first_offset integer not null,
+    last_segment integer not null, last_offset integer not null,
+    is_done integer not null default 0
+) strict;
+create table if not exists counters (name text primary key, value integer not null) strict;
+create table if not exists applied (
+    app_id text primary key, settings text not null, rule_version integer not null
+) strict;
+"""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A batch: frames after `first` up to `last` of the spool."""
+
+    id: int
+    first: Position
+    last: Position
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The settings with which an app's credits were computed."""
+
+    settings: str
+    rule_version: int
+
+
+class State:
+    """The pipeline's memory; every method is one durable transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = full")
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Let the file go."""
+        with self._lock:
+            self._db.close()
+
+    def open_batch(self) -> Bounds | None:
+        """The batch whose insert was begun and not finished."""
+        return self._bounds("where is_done = 0 order by id limit 1")
+
+    def last_batch(self) -> Bounds | None:
+        """The newest batch that is in the warehouse."""
+        return self._bounds("where is_done = 1 order by id desc limit 1")
+
+    def begin_batch(self, first: Position, last: Position) -> Bounds:
+        """Write bounds down before inserting what lies between them."""
+        cursor = self._run(
+            "insert into batches (first_segment, first_offset, last_segment, last_offset)"
+            " values (?, ?, ?, ?)",
+            (*first, *last),
+        )
+        return Bounds(int(cursor.lastrowid or 0), first, last)
+
+    def finish_batch(self, batch: Bounds) -> None:
+        """The batch is durable in the warehouse; older ones need not be known any more."""
+        self._run("update batches set is_done = 1 where id = ?", (batch.id,))
+        self._run("delete from batches where id < ? and is_done = 1", (batch.id,))
+
+    def counter(self, name: str) -> int:
+        """A number that was set before, or 0."""
+        row = self._run("select value from counters where name = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def set_counter(self, name: str, value: int) -> None:
+        """Remember a number."""
+        self._run(
+            "insert into counters values (?, ?) on conflict (name) do update set value = excluded.value",
+            (name, value),
+        )
+
+    def next(self, name: str) -> int:
+        """A number larger than every one before."""
+        value = self.counter(name) + 1
+        self.set_counter(name, value)
+        return value
+
+    def applied(self, app_id: str) -> Applied | None:
+        """The settings an app's credits rest on."""
+        query = "select settings, rule_version from applied where app_id = ?"
+        row = self._run(query, (app_id,)).fetchone()
+        return Applied(str(row[0]), int(row[1])) if row else None
+
+    def apply(self, app_id: str, applied: Applied) -> None:
+        """From now on an app's reports rest on these settings."""
+        self._run(
+            "insert into applied values (?, ?, ?) on conflict (app_id) do update set"
+            " settings = excluded.settings, rule_version = excluded.rule_version",
+            (app_id, applied.settings, applied.rule_version),
+        )
+
+    def _bounds(self, rest: str) -> Bounds | None:
+        columns = "id, first_segment, first_offset, last_segment, last_offset"
+        row = self._run(f"select {columns} from batches {rest}").fetchone()  # noqa: S608 - fixed words
+        return Bounds(row[0], (row[1], row[2]), (row[3], row[4])) if row else None
+
+    def _run(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        with self._lock:
+            return self._db.execute(query, values)

@@ -1,0 +1,75 @@
+"""Who is asking: a key from the headers, and what it may do."""
+
+import base64
+import binascii
+import secrets
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from litestar.datastructures import Headers
+
+from unmogrowp.catalog import App, KeyRing
+from unmogrowp.server.problems import Denied
+
+
+@dataclass(frozen=True)
+class Access:
+    """Checks keys against the catalog and the token of the running server."""
+
+    ring: KeyRing
+    token: str
+
+    def writer(self, key: str | None) -> App:
+        """The app that a key may send events for.
+
+        Raises:
+            Denied: 401 without a known key, 403 with one that may not write.
+        """
+        if key is None:
+            raise Denied(
+                HTTPStatus.UNAUTHORIZED,
+                "no key\nhint: send `Authorization: Bearer KEY` or `X-Api-Key: KEY`",
+            )
+        found = self.ring.find(key)
+        if found is None:
+            raise Denied(HTTPStatus.UNAUTHORIZED, "unknown or revoked key")
+        if found.role == "read":
+            raise Denied(HTTPStatus.FORBIDDEN, "a read key may not send events")
+        return self._app(found.app_id)
+
+    def reader(self, key: str | None, app_id: str) -> App:
+        """The app whose data a key may read.
+
+        Raises:
+            Denied: 401 without a known key; 403 for another app, whether it exists or not.
+        """
+        if key is not None and secrets.compare_digest(key, self.token):
+            return self._app(app_id)
+        found = self.ring.find(key) if key is not None else None
+        if found is None:
+            raise Denied(HTTPStatus.UNAUTHORIZED, "no key, or an unknown or revoked one")
+        if found.role == "write":
+            raise Denied(HTTPStatus.FORBIDDEN, "a write key may not read")
+        if found.app_id != app_id:
+            raise Denied(HTTPStatus.FORBIDDEN, f"this key may not read `{app_id}`")
+        return self._app(app_id)
+
+    def _app(self, app_id: str) -> App:
+        app = self.ring.app(app_id)
+        if app is None:
+            raise Denied(HTTPStatus.NOT_FOUND, f"no app `{app_id}`")
+        return app
+
+
+def key_of(headers: Headers) -> str | None:
+    """The key a request carries, in any of the three ways."""
+    scheme, _, rest = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip() or None
+    if scheme.lower() == "basic":
+        try:
+            user = base64.b64decode(rest, validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        return user or None
+    return headers.get("x-api-key") or None

@@ -1,0 +1,103 @@
+"""Request bodies into the intake, its answers back to the handlers that wait.
+
+One commit of the intake resolves many requests: it writes one byte to a descriptor, the event
+loop wakes once and hands every answer to its future.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from unmogrowp import _core
+from unmogrowp.server.problems import Denied
+
+# Above this a body is parsed in a thread, so that the loop keeps answering others.
+INLINE_BYTES_MAX = 16_384
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Whose events these are and how they come."""
+
+    app_id: str
+    inlet: str = "native"
+    truncate_ip: bool = False
+
+
+class Bridge:
+    """The intake as the event loop sees it."""
+
+    def __init__(self, intake: _core.Intake, body_bytes_max: int) -> None:
+        self.intake = intake
+        self._body_bytes_max = body_bytes_max
+        self._tokens = itertools.count()
+        self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
+
+    def start(self) -> None:
+        """Listen for commits on the running loop."""
+        asyncio.get_running_loop().add_reader(self.intake.fileno(), self._resolve)
+
+    def close(self) -> None:
+        """Commit what is queued, answer it and let the spool go."""
+        asyncio.get_running_loop().remove_reader(self.intake.fileno())
+        self.intake.close()
+        self._resolve()
+
+    async def submit(self, body: bytes, encoding: str | None, sender: Sender) -> tuple[int, bytes]:
+        """Make the events of a body durable.
+
+        Returns:
+            The status and the JSON to answer with.
+
+        Raises:
+            Refused: Nothing was stored.
+        """
+        token = next(self._tokens)
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[token] = future
+        try:
+            if len(body) > INLINE_BYTES_MAX:
+                await asyncio.to_thread(self._hand_over, token, body, encoding, sender)
+            else:
+                self._hand_over(token, body, encoding, sender)
+            return await future
+        finally:
+            self._waiting.pop(token, None)
+
+    def _hand_over(self, token: int, body: bytes, encoding: str | None, sender: Sender) -> None:
+        self.intake.submit(
+            token,
+            body,
+            encoding=encoding,
+            inlet=sender.inlet,
+            app_id=sender.app_id,
+            truncate_ip=sender.truncate_ip,
+            received_at_us=time.time_ns() // 1000,
+        )
+
+    def _resolve(self) -> None:
+        for token, status, body in self.intake.drain():
+            future = self._waiting.get(token)
+            if future is not None and not future.done():
+                future.set_result((status, body))
+
+    async def collect(self, stream: AsyncIterator[bytes]) -> bytes:
+        """The whole body; one that is too large is read to its end and refused."""
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in stream:
+            size += len(chunk)
+            if size <= self._body_bytes_max:
+                chunks.append(chunk)
+            else:
+                chunks.clear()
+        if size > self._body_bytes_max:
+            raise Denied(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the body has `{size}` bytes, the limit `limits.body_bytes` is "
+                f"{self._body_bytes_max}\nhint: send smaller batches",
+            )
+        return b"".join(chunks)

@@ -1,0 +1,80 @@
+"""The ingest process: takes events and forwards reads. `python -m unmogrowp.server.ingest`."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from unmogrowp import _core
+from unmogrowp.catalog import Catalog, KeyRing
+from unmogrowp.errors import UnmogrowpError
+from unmogrowp.server import app
+from unmogrowp.server.auth import Access
+from unmogrowp.server.bridge import Bridge
+from unmogrowp.server.child import Orders, receive_orders, report_ready
+from unmogrowp.server.services import Services
+
+
+def main() -> int:
+    """Serve until SIGTERM; 1 where the spool cannot be opened."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    orders = receive_orders()
+    try:
+        intake = open_intake(orders)
+    except UnmogrowpError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    asyncio.run(_serve(orders, intake))
+    return 0
+
+
+def open_intake(orders: Orders) -> _core.Intake:
+    """The intake over the spool of a data directory."""
+    return _core.Intake(
+        str(orders.home / "spool"),
+        spool_bytes_max=orders.spool_bytes_max,
+        ids_max=orders.ids_max,
+        ids_window_s=orders.ids_window_s,
+        limits=orders.limits,
+    )
+
+
+async def _serve(orders: Orders, intake: _core.Intake) -> None:
+    catalog = Catalog.open(orders.home)
+    access = Access(KeyRing(catalog), orders.token)
+    bridge = Bridge(intake, orders.limits["body_bytes"])
+    server = Server(
+        app.build(Services(bridge, access, orders.home)),
+        address=orders.host,
+        port=orders.port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_enabled=False,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
+    serving = asyncio.create_task(server.serve())
+    await _listening(orders, serving)
+    report_ready()
+    await serving
+
+
+async def _listening(orders: Orders, serving: "asyncio.Task[None]") -> None:
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(orders.host, orders.port)
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
+    await serving
+
+
+if __name__ == "__main__":
+    sys.exit(main())

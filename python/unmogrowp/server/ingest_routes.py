@@ -1,0 +1,117 @@
+"""Routes that take events: ours, Segment's and PostHog's."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
+
+from unmogrowp import _core
+from unmogrowp.server.auth import key_of
+from unmogrowp.server.bridge import Sender
+from unmogrowp.server.problems import Denied, documented
+from unmogrowp.server.services import services_of
+
+SEGMENT_ROUTES = frozenset({"batch", "track", "identify", "page", "screen", "group", "alias"})
+REFUSALS = documented(400, 401, 403, 413, 415, 429, 503)
+
+
+class Rejected(msgspec.Struct):
+    """One event that was refused."""
+
+    index: int
+    event_id: str | None
+    code: str
+    field: str | None
+    message: str
+
+
+class Receipt(msgspec.Struct):
+    """What became of the events of a request: everything not rejected is durable."""
+
+    received: int
+    stored: int
+    duplicate: int
+    rejected: list[Rejected]
+
+
+class Thanks(msgspec.Struct):
+    """What Segment's clients expect."""
+
+    success: bool = True
+
+
+class PostHogStatus(msgspec.Struct):
+    """What PostHog's clients expect."""
+
+    status: int = 1
+
+
+RECEIVED = {200: ResponseSpec(data_container=Receipt, generate_examples=False), **REFUSALS}
+
+
+async def _take(request: Request[Any, Any, Any], inlet: str) -> tuple[int, bytes]:
+    """Read the body, find whose it is and make it durable."""
+    services = services_of(request)
+    body = await services.bridge.collect(request.stream())
+    encoding = request.headers.get("content-encoding")
+    key = key_of(request.headers) or _key_in(inlet, body, encoding)
+    app = services.access.writer(key)
+    sender = Sender(app.id, inlet, truncate_ip=app.settings.truncate_ip)
+    return await services.bridge.submit(body, encoding, sender)
+
+
+def _key_in(inlet: str, body: bytes, encoding: str | None) -> str | None:
+    if inlet == "native":
+        return None
+    return (_core.posthog_key if inlet == "posthog" else _core.segment_key)(body, encoding)
+
+
+def _thanks(status: int, body: bytes, thanks: bytes) -> Response[bytes]:
+    done = status == HTTPStatus.OK
+    return Response(thanks if done else body, status_code=status, media_type="application/json")
+
+
+@post(
+    "/v1/events", status_code=200, responses=RECEIVED, tags=["ingest"], request_max_body_size=None
+)
+async def take_events(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Store events: one object, an array, `{"batch":[…]}` or NDJSON, also compressed."""
+    status, body = await _take(request, "native")
+    return Response(body, status_code=status, media_type="application/json")
+
+
+@post(
+    "/v1/{route:str}",
+    status_code=200,
+    responses={200: ResponseSpec(data_container=Thanks, generate_examples=False), **REFUSALS},
+    tags=["ingest"],
+    request_max_body_size=None,
+)
+async def take_segment(request: Request[Any, Any, Any], route: FromPath[str]) -> Response[bytes]:
+    """Segment's tracking API: batch, track, identify, page, screen, group, alias."""
+    if route not in SEGMENT_ROUTES:
+        raise Denied(HTTPStatus.NOT_FOUND, f"no route `/v1/{route}`")
+    status, body = await _take(request, f"segment:{route}")
+    return _thanks(status, body, msgspec.json.encode(Thanks()))
+
+
+@post(
+    "/batch",
+    status_code=200,
+    responses={
+        200: ResponseSpec(data_container=PostHogStatus, generate_examples=False),
+        **REFUSALS,
+    },
+    tags=["ingest"],
+    request_max_body_size=None,
+)
+async def take_posthog(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """PostHog's capture API; the write key is `api_key` in the body."""
+    status, body = await _take(request, "posthog")
+    return _thanks(status, body, msgspec.json.encode(PostHogStatus()))
+
+
+HANDLERS = [take_events, take_segment, take_posthog]

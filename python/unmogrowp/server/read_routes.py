@@ -1,0 +1,229 @@
+"""Routes that read: stored events, rejects and reports, answered by the store process."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from litestar import Request, Response, get
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromQuery, QueryParameter
+from litestar.response import Stream
+
+from unmogrowp.server import times, wire
+from unmogrowp.server.auth import key_of
+from unmogrowp.server.problems import Denied, documented
+from unmogrowp.server.services import services_of
+
+From = Annotated[str | None, QueryParameter(name="from", description="first instant or date")]
+To = Annotated[str | None, QueryParameter(name="to", description="first instant not included")]
+Limit = Annotated[int | None, QueryParameter(ge=0, le=2**63 - 1, description="most rows")]
+GroupBy = Literal["channel", "campaign", "adset", "creative", "country", "day"]
+Interval = Literal["hour", "day", "week", "month", "total"]
+
+PROBLEMS = documented(400, 401, 403, 404, 406, 503)
+ROWS = {
+    200: ResponseSpec(
+        data_container=dict[str, Any], description="rows and total", generate_examples=False
+    ),
+    **PROBLEMS,
+}
+FORMATS = {
+    "application/x-ndjson": "ndjson",
+    "text/csv": "csv",
+    "application/vnd.apache.arrow.stream": "arrow",
+    "application/vnd.apache.parquet": "parquet",
+}
+
+
+def only_known_queries(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Refuse a query parameter that the route does not have."""
+    known = handler.opt["query"]
+    for name in connection.query_params:
+        if name not in known:
+            raise Denied(
+                HTTPStatus.BAD_REQUEST,
+                f"unknown query parameter `{name}`\nhint: there are {', '.join(sorted(known))}",
+            )
+
+
+def _accepted(request: Request[Any, Any, Any], formats: dict[str, str], default: str) -> str:
+    accept = request.headers.get("accept", "")
+    wanted = [part.split(";")[0].strip() for part in accept.split(",") if part.strip()]
+    for media in wanted:
+        if media in formats:
+            return formats[media]
+    if not wanted or any(media in {"*/*", "application/*", "application/json"} for media in wanted):
+        return default
+    raise Denied(
+        HTTPStatus.NOT_ACCEPTABLE,
+        f"cannot answer with `{accept}`\nhint: there are {', '.join(formats)}",
+    )
+
+
+async def _answer(
+    request: Request[Any, Any, Any], name: str, app_id: str, params: wire.Params
+) -> Response[Any]:
+    services = services_of(request)
+    services.access.reader(key_of(request.headers), app_id)
+    answer = await services.ask(name, {"app_id": app_id, **params})
+    if answer.head.status != HTTPStatus.OK:
+        detail = (await answer.body()).decode()
+        raise Denied(answer.head.status, detail)
+    return Stream(answer.chunks, media_type=answer.head.content_type)
+
+
+def _span(start: str | None, stop: str | None, tz: str) -> wire.Params:
+    zone = times.zone(tz)
+    return {
+        "start_us": times.instant_us("from", start, zone),
+        "stop_us": times.instant_us("to", stop, zone),
+        "tz": tz,
+    }
+
+
+@get(
+    "/v1/events",
+    responses={
+        200: ResponseSpec(
+            data_container=bytes,
+            description="the stored events",
+            media_type="application/x-ndjson",  # type: ignore[arg-type]
+            generate_examples=False,
+        ),
+        **PROBLEMS,
+    },
+    guards=[only_known_queries],
+    opt={"query": {"app_id", "from", "to", "tz", "event_name", "limit"}},
+    tags=["read"],
+)
+async def read_events(
+    request: Request[Any, Any, Any],
+    app_id: FromQuery[str],
+    start: From = None,
+    stop: To = None,
+    tz: FromQuery[str] = "UTC",
+    event_name: FromQuery[str | None] = None,
+    limit: Limit = None,
+) -> Response[Any]:
+    """The stored events: NDJSON, CSV, Arrow or Parquet by `Accept`."""
+    shape = _accepted(request, FORMATS, "ndjson")
+    params = {**_span(start, stop, tz), "event_name": event_name, "limit": limit, "format": shape}
+    return await _answer(request, "events", app_id, params)
+
+
+@get(
+    "/v1/rejects",
+    responses=ROWS,
+    guards=[only_known_queries],
+    opt={"query": {"app_id", "from", "to", "tz", "limit"}},
+    tags=["read"],
+)
+async def read_rejects(
+    request: Request[Any, Any, Any],
+    app_id: FromQuery[str],
+    start: From = None,
+    stop: To = None,
+    tz: FromQuery[str] = "UTC",
+    limit: Limit = None,
+) -> Response[Any]:
+    """What was refused in the last seven days, with code, reason and raw bytes."""
+    shape = _accepted(request, {"application/json": "json", "text/csv": "csv"}, "json")
+    params = {**_span(start, stop, tz), "limit": limit, "format": shape}
+    return await _answer(request, "rejects", app_id, params)
+
+
+REPORT = {"responses": ROWS, "guards": [only_known_queries], "tags": ["reports"]}
+SPAN = {"app_id", "from", "to", "tz"}
+SHAPES = {"application/json": "json", "text/csv": "csv"}
+
+
+@get("/v1/reports/overview", opt={"query": SPAN | {"interval"}}, **REPORT)
+async def report_overview(
+    request: Request[Any, Any, Any],
+    app_id: FromQuery[str],
+    start: From = None,
+    stop: To = None,
+    tz: FromQuery[str] = "UTC",
+    interval: FromQuery[Interval] = "day",
+) -> Response[Any]:
+    """Events, users and revenue by time and event name."""
+    params = {**_span(start, stop, tz), "interval": interval}
+    return await _report(request, "overview", app_id, params)
+
+
+@get("/v1/reports/campaigns", opt={"query": SPAN}, **REPORT)
+async def report_campaigns(
+    request: Request[Any, Any, Any],
+    app_id: FromQuery[str],
+    start: From = None,
+    stop: To = None,
+    tz: FromQuery[str] = "UTC",
+) -> Response[Any]:
+    """Impressions, clicks, conversions and value by source and campaign."""
+    return await _report(request, "campaigns", app_id, _span(start, stop, tz))
+
+
+@get("/v1/reports/cohorts", opt={"query": SPAN | {"by", "days"}}, **REPORT)
+async def report_cohorts(
+    request: Request[Any, Any, Any],
+    app_id: FromQuery[str],
+    start: From = None,
+    stop: To = None,
+    tz: FromQuery[str] = "UTC",
+    by: FromQuery[Literal["source", "campaign", "adset", "creative"]] = "source",
+    days: FromQuery[str] = "1,7,30",
+) -> Response[Any]:
+    """Retention and revenue of people by the channel their install was attributed to."""
+    params = {**_span(start, stop, tz), "by": by, "days": _days(days)}
+    return await _report(request, "cohorts", app_id, params)
+
+
+@get(
+    "/v1/reports/attribution",
+    opt={"query": SPAN | {"model", "conversion", "group_by", "currency"}},
+    **REPORT,
+)
+async def report_attribution(
+    request: Request[Any, Any, Any],
+    app_id: FromQuery[str],
+    model: FromQuery[str] = "last_touch",
+    start: From = None,
+    stop: To = None,
+    tz: FromQuery[str] = "UTC",
+    conversion: FromQuery[str | None] = None,
+    group_by: FromQuery[GroupBy] = "channel",
+    currency: FromQuery[str | None] = None,
+) -> Response[Any]:
+    """Each channel's share of the conversions in a time range, by one model."""
+    params: wire.Params = {**_span(start, stop, tz), "model": model, "group_by": group_by}
+    params |= {"conversion": conversion, "currency": currency}
+    return await _report(request, "attribution", app_id, params)
+
+
+async def _report(
+    request: Request[Any, Any, Any], name: str, app_id: str, params: wire.Params
+) -> Response[Any]:
+    shape = _accepted(request, SHAPES, "json")
+    return await _answer(request, name, app_id, {**params, "format": shape})
+
+
+def _days(text: str) -> list[str]:
+    days = [part.strip() for part in text.split(",")]
+    if not all(day.isascii() and day.isdigit() and len(day) <= 4 for day in days):
+        raise Denied(
+            HTTPStatus.BAD_REQUEST, f"`days` must be numbers, got `{text}`\nhint: e.g. days=1,7,30"
+        )
+    return days
+
+
+HANDLERS = [
+    read_events,
+    read_rejects,
+    report_overview,
+    report_campaigns,
+    report_cohorts,
+    report_attribution,
+]

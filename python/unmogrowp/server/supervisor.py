@@ -1,0 +1,251 @@
+"""`unmogrowp serve`: start the children, keep them running, end them together."""
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from unmogrowp.config import Settings
+from unmogrowp.errors import UnmogrowpError
+from unmogrowp.server.child import READY, Orders
+
+LAYOUT = 1
+START_WAIT_S = 5.0
+STOP_WAIT_S = 9.0
+BACKOFF_MAX_S = 5.0
+STEADY_S = 10.0
+ROLES = {"all": ("store", "ingest"), "ingest": ("ingest",), "store": ("store",)}
+
+
+class StartError(UnmogrowpError):
+    """The server cannot start."""
+
+
+class Keeper:
+    """One child: started, watched, restarted with back-off until told to stop."""
+
+    def __init__(self, name: str, orders: bytes) -> None:
+        self.name = name
+        self.ready = threading.Event()
+        self.ended = threading.Event()
+        self._orders = orders
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep, name=f"keep-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the child and its watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the child to drain; `join` waits for it."""
+        self._stopping.set()
+        if self._process is not None:
+            self._process.terminate()
+
+    def join(self, deadline: float) -> None:
+        """Wait for the child until `deadline`, then end it by force."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive() and self._process is not None:
+            self._process.kill()
+            self._thread.join()
+
+    def _keep(self) -> None:
+        backoff_s = 0.1
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            self._run()
+            if not self.ready.is_set():
+                break
+            if time.monotonic() - started > STEADY_S:
+                backoff_s = 0.1
+            if not self._stopping.is_set():
+                sys.stderr.write(f"{self.name} ended, restarting in {backoff_s:.1f} s\n")
+            self._stopping.wait(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+        self.ended.set()
+
+    def _run(self) -> None:
+        command = [sys.executable, "-m", f"unmogrowp.server.{self.name}"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own module
+        self._process = process
+        if self._stopping.is_set():
+            process.terminate()
+        with process:
+            assert process.stdin is not None  # noqa: S101 - it is a pipe
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            with suppress(BrokenPipeError):
+                process.stdin.write(self._orders + b"\n")
+                process.stdin.flush()
+            for line in process.stdout:
+                if line.decode().strip() == READY:
+                    self.ready.set()
+            # Its stdout is closed, so it is ending; only now may its stdin close too.
+            process.wait()
+
+
+def serve(settings: Settings, *, role: str = "all", as_json: bool = False) -> int:
+    """Run the server until SIGTERM or SIGINT.
+
+    Args:
+        settings: Where the data lies, what address to listen on, all limits.
+        role: `all`, `ingest` or `store`.
+        as_json: Print the start line as a JSON object.
+
+    Returns:
+        The exit code: 0 after a drain, 1 when a child could not start.
+    """
+    with ExitStack() as stack:
+        home = prepare(settings.data_dir)
+        for name in ROLES[role]:
+            stack.enter_context(owning(home / f"{name}.lock"))
+        port = free_port(settings.host, settings.port) if "ingest" in ROLES[role] else 0
+        token = secrets.token_urlsafe(32)
+        orders = msgspec.json.encode(_orders(settings, home, port, token))
+        keepers = [Keeper(name, orders) for name in ROLES[role]]
+        stop = _stop_on_signal()
+        for keeper in keepers:
+            keeper.start()
+        try:
+            if not _all_ready(keepers, stop):
+                return 0 if stop.is_set() else 1
+            _announce(home, settings.host, port, token, as_json=as_json)
+            stop.wait()
+            return 0
+        finally:
+            _end(keepers)
+            (home / "server.json").unlink(missing_ok=True)
+
+
+def prepare(data_dir: Path) -> Path:
+    """Make the data directory and check its layout version.
+
+    Raises:
+        StartError: It was written by a newer version.
+    """
+    home = data_dir.absolute()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mark = home / "VERSION"
+    found = int(mark.read_text()) if mark.exists() else LAYOUT
+    if found > LAYOUT:
+        raise StartError(
+            f"`{home}` has layout `{found}`, this version knows `{LAYOUT}`\n"
+            "hint: install a newer unmogrowp"
+        )
+    mark.write_text(f"{LAYOUT}\n")
+    return home
+
+
+@contextmanager
+def owning(lock: Path) -> Iterator[None]:
+    """Hold a lock file; wait a while for a dying predecessor.
+
+    Raises:
+        StartError: Somebody else holds it.
+    """
+    with lock.open("w") as file:
+        deadline = time.monotonic() + START_WAIT_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StartError(
+                        f"`{lock.parent}` is in use by another server\n"
+                        "hint: stop it, or choose another --data-dir"
+                    ) from None
+                time.sleep(0.1)
+        yield
+
+
+def free_port(host: str, port: int) -> int:
+    """The port to listen on: `port` once it is free, or any free one for 0.
+
+    Raises:
+        StartError: Somebody else keeps listening there.
+    """
+    deadline = time.monotonic() + START_WAIT_S
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise StartError(
+                        f"cannot listen on `{host}:{port}`: {error.strerror}\n"
+                        "hint: choose another --port, 0 for any free one"
+                    ) from error
+            else:
+                return int(probe.getsockname()[1])
+        time.sleep(0.1)
+
+
+def _orders(settings: Settings, home: Path, port: int, token: str) -> Orders:
+    return Orders(
+        data_dir=str(home),
+        host=settings.host,
+        port=port,
+        token=token,
+        dsn=settings.warehouse.dsn or f"chdb://{home / 'warehouse'}",
+        spool_bytes_max=settings.spool.bytes_max,
+        ids_max=settings.spool.ids_max,
+        ids_window_s=settings.spool.ids_window_s,
+        limits=msgspec.to_builtins(settings.limits),
+    )
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return stop
+
+
+def _all_ready(keepers: list[Keeper], stop: threading.Event) -> bool:
+    while not stop.is_set():
+        if all(keeper.ready.is_set() for keeper in keepers):
+            return True
+        if any(keeper.ended.is_set() for keeper in keepers):
+            return False
+        stop.wait(0.02)
+    return False
+
+
+def _announce(home: Path, host: str, port: int, token: str, *, as_json: bool) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}" if port else ""
+    path = home / "server.json"
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"url": url, "token": token, "pid": os.getpid()}, file)
+    line = json.dumps({"url": url}) if as_json else f"listening on {url}"
+    sys.stdout.write((line if port else "store ready") + "\n")
+    sys.stdout.flush()
+
+
+def _end(keepers: list[Keeper]) -> None:
+    deadline = time.monotonic() + STOP_WAIT_S
+    for keeper in keepers:
+        keeper.stop()
+    for keeper in keepers:
+        keeper.join(deadline)

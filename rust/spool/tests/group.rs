@@ -1,0 +1,208 @@
+//! Many threads submit, one commits.
+
+#![allow(clippy::unwrap_used, reason = "what a test sets up must work")]
+
+mod sim;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::{Duration, Instant};
+
+use sim::Sim;
+use unmogrowp_spool::{
+    Busy, Commit, Disk, Group, Kind, Local, Position, Reader, Settings, SpoolError, Want, Work,
+};
+
+const WANT: Want = Want { rows_max: u64::MAX, bytes_max: u64::MAX };
+
+/// Writes each item as a frame and answers on a channel.
+struct Echo {
+    answers: Sender<(u32, bool)>,
+    restored: Arc<Mutex<Vec<u32>>>,
+    commit_sizes: Arc<Mutex<Vec<usize>>>,
+    /// Held while the commit thread must wait.
+    gate: Arc<Mutex<()>>,
+}
+
+impl Work for Echo {
+    type Item = (u32, Vec<u8>);
+
+    fn restore(&mut self, _time_us: i64, ids: &[u8]) {
+        self.restored.lock().unwrap().push(u32::from_le_bytes(ids.try_into().unwrap()));
+    }
+
+    fn stage(&mut self, items: &mut [Self::Item], commit: &mut Commit) -> Result<(), SpoolError> {
+        drop(self.gate.lock().unwrap());
+        self.commit_sizes.lock().unwrap().push(items.len());
+        for (number, payload) in items {
+            commit.push(Kind::Ids, 1, &number.to_le_bytes())?;
+            commit.push(Kind::Events, 1, payload)?;
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, items: Vec<Self::Item>, result: Result<(), &SpoolError>) {
+        for (number, _) in items {
+            self.answers.send((number, result.is_ok())).unwrap();
+        }
+    }
+
+    fn ids_floor_us(&self) -> i64 {
+        i64::MIN
+    }
+}
+
+struct Desk {
+    group: Group<Echo>,
+    answers: Receiver<(u32, bool)>,
+    restored: Arc<Mutex<Vec<u32>>>,
+    commit_sizes: Arc<Mutex<Vec<usize>>>,
+    gate: Arc<Mutex<()>>,
+}
+
+fn desk(disk: Arc<dyn Disk>, dir: &Path, settings: Settings) -> Desk {
+    let (answers, receiver) = channel();
+    let (restored, commit_sizes, gate) = (Arc::default(), Arc::default(), Arc::default());
+    let echo = Echo {
+        answers,
+        restored: Arc::clone(&restored),
+        commit_sizes: Arc::clone(&commit_sizes),
+        gate: Arc::clone(&gate),
+    };
+    let group = Group::open(disk, dir, settings, echo).unwrap();
+    Desk { group, answers: receiver, restored, commit_sizes, gate }
+}
+
+fn read_all(disk: Arc<dyn Disk>, dir: &Path) -> Vec<Vec<u8>> {
+    let reader = Reader::new(disk, dir);
+    let (mut payloads, mut after) = (Vec::new(), None);
+    while let Some(chunk) = reader.next(after, WANT).unwrap() {
+        payloads.extend(chunk.payloads(Kind::Events).map(|(_, p)| p.to_vec()));
+        after = Some(chunk.last);
+    }
+    payloads
+}
+
+#[test]
+fn eight_threads_share_commits_and_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings =
+        Settings { segment_bytes: 100_000, commit_bytes_max: 10_000, ..Settings::default() };
+    let desk = desk(Arc::new(Local), dir.path(), settings);
+    let start = Barrier::new(8);
+    std::thread::scope(|scope| {
+        for thread in 0..8_u32 {
+            let (group, start) = (&desk.group, &start);
+            scope.spawn(move || {
+                start.wait();
+                for item in 0..500 {
+                    let number = thread * 1000 + item;
+                    let payload = vec![u8::try_from(thread).unwrap(); 100];
+                    group.submit((number, payload), 100).unwrap();
+                }
+            });
+        }
+    });
+    let mut answered: Vec<_> = desk.answers.iter().take(4000).collect();
+    answered.sort_unstable();
+    answered.dedup();
+    assert!(answered.len() == 4000 && answered.iter().all(|&(_, is_durable)| is_durable));
+    let commits = desk.group.stats().commits();
+    assert!(commits < 4000, "{commits} commits for 4000 items share nothing");
+    assert!(desk.group.status().segments > 3);
+    let stored = read_all(Arc::new(Local), dir.path());
+    assert_eq!(stored.len(), 4000);
+    drop(desk.group);
+}
+
+#[test]
+fn failed_sync_acknowledges_nothing_and_the_next_commit_goes_on() {
+    let sim = Sim::new(1);
+    let desk = desk(sim.shared(), Path::new("/spool"), Settings::default());
+    desk.group.submit((1, vec![1]), 1).unwrap();
+    assert_eq!(desk.answers.recv().unwrap(), (1, true));
+    let gate = desk.gate.lock().unwrap();
+    sim.fail_syncs(1);
+    desk.group.submit((2, vec![2]), 1).unwrap();
+    drop(gate);
+    assert_eq!(desk.answers.recv().unwrap(), (2, false));
+    desk.group.submit((3, vec![3]), 1).unwrap();
+    assert_eq!(desk.answers.recv().unwrap(), (3, true));
+    assert_eq!(read_all(sim.shared(), Path::new("/spool")), [[1], [3]]);
+    assert_eq!((desk.group.stats().commits(), desk.group.stats().failures()), (2, 1));
+}
+
+#[test]
+fn close_commits_what_waits_and_refuses_the_rest() {
+    let sim = Sim::new(2);
+    let desk = desk(sim.shared(), Path::new("/spool"), Settings::default());
+    let gate = desk.gate.lock().unwrap();
+    for number in 0..100 {
+        desk.group.submit((number, vec![0]), 1).unwrap();
+    }
+    drop(gate);
+    desk.group.close();
+    assert_eq!(desk.answers.iter().filter(|&(_, is_durable)| is_durable).count(), 100);
+    assert_eq!(desk.group.submit((100, vec![0]), 1), Err(Busy::Closed));
+    let again = self::desk(sim.shared(), Path::new("/spool"), Settings::default());
+    assert_eq!(*again.restored.lock().unwrap(), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn queue_is_bounded_by_count_and_by_bytes() {
+    let sim = Sim::new(3);
+    let settings = Settings { queue_items_max: 5, queue_bytes_max: 100, ..Settings::default() };
+    let desk = desk(sim.shared(), Path::new("/spool"), settings);
+    let gate = desk.gate.lock().unwrap();
+    let submit = |bytes| desk.group.submit((0, vec![0]), bytes);
+    // A lone item may be larger than the queue, or a large request could never be taken.
+    submit(1000).unwrap();
+    assert_eq!(submit(1), Err(Busy::Queue));
+    drop(gate);
+    desk.answers.recv().unwrap();
+    let gate = desk.gate.lock().unwrap();
+    // One may already be with the commit thread.
+    let taken = (0..10).take_while(|_| submit(1).is_ok()).count();
+    assert!((5..=6).contains(&taken), "{taken} items fit a queue of 5");
+    drop(gate);
+}
+
+#[test]
+fn full_spool_is_busy_until_it_is_shipped() {
+    let sim = Sim::new(4);
+    let dir = Path::new("/spool");
+    let settings = Settings { segment_bytes: 1000, bytes_max: Some(20_000), ..Settings::default() };
+    let desk = desk(sim.shared(), dir, settings);
+    let mut taken = 0;
+    let refusal = loop {
+        match desk.group.submit((taken, vec![0; 500]), 600) {
+            Ok(()) => taken += 1,
+            Err(busy) => break busy,
+        }
+        assert!(desk.answers.recv().unwrap().1);
+    };
+    assert_eq!(refusal, Busy::Full);
+    assert!((25..40).contains(&taken), "{taken} items of 600 bytes fit in 20000");
+    let reader = Reader::new(sim.shared(), dir);
+    reader.confirm(Position { segment: u64::MAX, offset: 0 }).unwrap();
+    let start = Instant::now();
+    while desk.group.submit((taken, vec![0; 500]), 600).is_err() {
+        assert!(start.elapsed() < Duration::from_secs(20), "nothing was removed");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn waiting_items_become_one_commit() {
+    let sim = Sim::new(5);
+    let desk = desk(sim.shared(), Path::new("/spool"), Settings::default());
+    let gate = desk.gate.lock().unwrap();
+    for number in 0..50 {
+        desk.group.submit((number, vec![0]), 1).unwrap();
+    }
+    drop(gate);
+    assert_eq!(desk.answers.iter().take(50).filter(|&(_, is_durable)| is_durable).count(), 50);
+    let sizes = desk.commit_sizes.lock().unwrap().clone();
+    assert!(sizes.len() <= 2, "{sizes:?}");
+}

@@ -1,0 +1,71 @@
+"""`Table`: Arrow out to every library, Arrow in from every library."""
+
+import datetime as dt
+
+import pytest
+
+import unmogrowp as ug
+
+pa = pytest.importorskip("pyarrow")
+
+
+@pytest.fixture
+def table() -> ug.Table:
+    moment = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
+    return ug.Table.read(
+        pa.table(
+            {
+                "n": pa.array([1, None, 3], pa.int64()),
+                "text": pa.array(["a", "<b>", None]),
+                "label": pa.array(["x", "y", "x"]).dictionary_encode(),
+                "when": pa.array([moment, None, moment], pa.timestamp("us", "UTC")),
+            }
+        )
+    )
+
+
+def test_values_come_out_as_python_objects(table: ug.Table) -> None:
+    assert table.column("n").to_pylist() == [1, None, 3]
+    assert table.column("label").to_pylist() == ["x", "y", "x"]
+    assert table.column("when").to_pylist()[0].isoformat() == "2026-01-02T03:04:05.678901+00:00"
+
+
+def test_an_unknown_column_names_the_known_ones(table: ug.Table) -> None:
+    with pytest.raises(KeyError, match="n, text, label, when"):
+        table.column("m")
+
+
+def test_head_shares_and_shortens(table: ug.Table) -> None:
+    assert len(table.head(2)) == 2
+    assert table.head(2).column("text").to_pylist() == ["a", "<b>"]
+
+
+def test_every_library_takes_it(table: ug.Table) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    shown = table  # DuckDB finds a table by the name of a variable.
+    assert shown.to_polars()["n"].to_list() == [1, None, 3]
+    assert shown.to_pyarrow()["text"].to_pylist() == ["a", "<b>", None]
+    assert shown.to_pandas()["label"].tolist() == ["x", "y", "x"]
+    assert duckdb.sql("select sum(n) from shown").fetchall() == [(4,)]
+
+
+def test_every_library_gives_one(table: ug.Table) -> None:
+    for given in (table.to_polars(), table.to_pandas(), table.to_pyarrow()):
+        assert ug.Table.read(given).column("n").to_pylist()[0] == 1
+
+
+def test_a_wrong_object_is_told_what_to_do(table: ug.Table) -> None:
+    with pytest.raises(TypeError, match="hint: pass a Polars"):
+        ug.Table.read({"n": [1]})
+    with pytest.raises(TypeError, match=r"hint: call `.collect\(\)`"):
+        ug.Table.read(table.to_polars().lazy())
+
+
+def test_html_is_escaped_and_script_free(table: ug.Table) -> None:
+    shown = table._repr_html_()
+    assert "&lt;b&gt;" in shown
+    assert "<script" not in shown
+
+
+def test_repr_counts_rows_and_columns(table: ug.Table) -> None:
+    assert repr(table).startswith("Table: 3 rows × 4 columns\nn ")
