@@ -463,4 +463,3 @@ def say(text: str) -> None:
     """Print a line at once, also into a pipe."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
