@@ -1,0 +1,21 @@
+"""Fixtures that several tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from serving import Server, serving
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One running server for the tests of a module."""
+    with serving(tmp_path_factory.mktemp("server") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data directory of a test's own."""
+    return tmp_path / "data"
