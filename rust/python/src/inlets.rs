@@ -11,13 +11,13 @@ use crate::door::{Door, Plain};
 /// The key `find` sees in the decompressed body; none in one that cannot be read.
 fn key(
     py: Python<'_>,
-    body: &PyBackedBytes,
+    body: PyBackedBytes,
     encoding: Option<&str>,
     find: fn(&[u8]) -> Option<String>,
 ) -> PyResult<Option<String>> {
-    py.enter(|| {
-        let body = decompress(body, encoding, &Limits::default());
-        Ok::<_, Plain>(body.ok().and_then(|body| find(&body)))
+    py.enter(move || {
+        let plain = decompress(&body, encoding, &Limits::default());
+        Ok::<_, Plain>(plain.ok().and_then(|plain| find(&plain)))
     })
 }
 
@@ -29,7 +29,7 @@ fn segment_key(
     body: PyBackedBytes,
     encoding: Option<&str>,
 ) -> PyResult<Option<String>> {
-    key(py, &body, encoding, inlet::segment_key)
+    key(py, body, encoding, inlet::segment_key)
 }
 
 /// The project key in the body of a PostHog call.
@@ -40,7 +40,7 @@ fn posthog_key(
     body: PyBackedBytes,
     encoding: Option<&str>,
 ) -> PyResult<Option<String>> {
-    key(py, &body, encoding, inlet::posthog_key)
+    key(py, body, encoding, inlet::posthog_key)
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
