@@ -5,12 +5,11 @@ import datetime as dt
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from attribution_reference import microseconds
 
 import unmogrowp as ug
-
-pa = pytest.importorskip("pyarrow")
+from attribution_reference import microseconds
 
 FOLDER = Path(__file__).parent / "cases" / "attribution"
 CASES = [case for file in sorted(FOLDER.glob("*.json")) for case in json.loads(file.read_text())]
@@ -77,7 +76,9 @@ def test_case(case):
         expected = list(expected_rows(case, given["credit"]))
         shape = [(r["conversion_id"], r["touch_index"], r["channel"]) for r in found]
         assert shape == [row[:3] for row in expected]
-        assert [r["credit"] for r in found] == pytest.approx([row[3] for row in expected], abs=1e-12)
+        assert [r["credit"] for r in found] == pytest.approx(
+            [row[3] for row in expected], abs=1e-12
+        )
         assert [r["value"] for r in found] == pytest.approx([row[4] for row in expected], abs=1e-9)
 
 
@@ -256,7 +257,7 @@ def test_name_overrides_the_column_and_must_differ():
         "fast_conversions",
         "fast_value",
     ]
-    with pytest.raises(ValueError, match="two models are named `linear`\nhint: .*name="):
+    with pytest.raises(ValueError, match=r"two models are named `linear`\nhint: .*name="):
         ug.compare(js, [ug.Linear(), ug.Linear()])
 
 

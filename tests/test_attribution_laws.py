@@ -1,14 +1,13 @@
-"""Laws of attribution on random journeys: the plain reference, a SQL twin, and what must not show."""
+"""Laws of attribution on random journeys: a plain reference, a SQL twin, what must not show."""
 
-import attribution_reference as reference
+import pyarrow as pa
 import pytest
-from attribution_reference import DAY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import attribution_reference as reference
 import unmogrowp as ug
-
-pa = pytest.importorskip("pyarrow")
+from attribution_reference import DAY
 
 MODELS = [
     ug.FirstTouch(),

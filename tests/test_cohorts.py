@@ -1,11 +1,9 @@
 """Cohorts by hand: retention, LTV and ROAS of people one can count on one's fingers."""
 
+import pyarrow as pa
 import pytest
 
 import unmogrowp as ug
-
-pa = pytest.importorskip("pyarrow")
-
 from event_tables import event, events_of
 
 EURO = 1_000_000

@@ -2,16 +2,13 @@
 
 import datetime as dt
 
-import pytest
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 import unmogrowp as ug
-from unmogrowp import _core
-
-pa = pytest.importorskip("pyarrow")
-
 from event_tables import START, event, events_of
+from unmogrowp import _core
 
 LOOKBACKS = {"click_lookback_us": 30 * 86_400_000_000, "view_lookback_us": 86_400_000_000}
 MODELS = [

@@ -1,15 +1,13 @@
 """Persons: who is one, who is nobody, and that no order can show."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import unmogrowp as ug
-from unmogrowp import _core
-
-pytest.importorskip("pyarrow")
-
 from event_tables import event, events_of
+from unmogrowp import _core
 
 UUID = bytes(range(16))
 
@@ -47,7 +45,9 @@ def test_ids_seen_together_are_one_person():
     assert len(found) == 6
     assert len(set(found.values())) == 2
     # A person is called by the smallest of its identities.
-    assert all(person == min(k for k, v in found.items() if v == person) for person in found.values())
+    assert all(
+        person == min(k for k, v in found.items() if v == person) for person in found.values()
+    )
 
 
 def test_the_same_value_of_another_kind_or_app_is_another_id():
@@ -77,8 +77,6 @@ def test_identity_keys_are_those_of_the_graph_and_null_for_nobody():
 
 
 def test_a_known_identity_is_taken_as_the_key():
-    import pyarrow as pa
-
     table = events_of([event("open", user_id="u")])
     known = table.append_column("identity", pa.array([UUID], pa.binary(16)))
     graph = _core.Graph()
@@ -203,7 +201,9 @@ def test_events_survive_other_libraries():
 
 def test_events_without_conversion_and_columns_with_it_are_told_what_to_do():
     events = events_of([event("install", user_id="u")])
-    with pytest.raises(ug.errors.SchemaError, match=r'hint: .*conversion=\["install", "purchase"\]'):
+    with pytest.raises(
+        ug.errors.SchemaError, match=r'hint: .*conversion=\["install", "purchase"\]'
+    ):
         ug.journeys(events)
     with pytest.raises(TypeError, match="channel cannot be chosen for canonical events"):
         ug.journeys(events, conversion=["install"], channel="campaign")

@@ -196,3 +196,6 @@ impl<'a> Rule<'a> {
 fn directs(channels: &Labels, direct: &[String]) -> Vec<bool> {
     channels.names.iter().map(|name| direct.contains(name)).collect()
 }
+
+#[cfg(test)]
+mod case_tests;

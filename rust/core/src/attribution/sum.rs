@@ -106,7 +106,9 @@ mod tests {
 
     fn sum(values: &[f64]) -> f64 {
         let mut exact = ExactSum::default();
-        values.iter().for_each(|value| exact.add(*value));
+        for value in values {
+            exact.add(*value);
+        }
         exact.value()
     }
 

@@ -4,6 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::attribution::{Model, attribute, compare};
+use crate::duration;
+use crate::journey::{Journeys, Names, Policy, Settings, UNATTRIBUTED, read};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
 use arrow_array::{
@@ -11,11 +14,8 @@ use arrow_array::{
     TimestampMicrosecondArray,
 };
 use serde_json::Value;
-use unmogrowp_core::attribution::{Model, attribute, compare};
-use unmogrowp_core::duration;
-use unmogrowp_core::journey::{Journeys, Names, Policy, Settings, UNATTRIBUTED, read};
 
-const STOP: AtomicBool = AtomicBool::new(false);
+static STOP: AtomicBool = AtomicBool::new(false);
 
 fn cases() -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/attribution");
@@ -189,7 +189,7 @@ fn chunks_and_slices_of_a_table_give_the_same_bytes() {
         let whole = journeys(&case, std::slice::from_ref(&batch));
         let chunks: Vec<_> = (0..batch.num_rows()).map(|row| batch.slice(row, 1)).collect();
         let parts = journeys(&case, &chunks);
-        let models: Vec<_> = unmogrowp_core::attribution::NAMES
+        let models: Vec<_> = crate::attribution::NAMES
             .iter()
             .map(|name| ((*name).to_owned(), Model::parse(name).unwrap()))
             .collect();
@@ -202,6 +202,12 @@ fn chunks_and_slices_of_a_table_give_the_same_bytes() {
 fn a_call_that_is_told_to_stop_says_so() {
     let batch = table(cases()[0]["rows"].as_array().unwrap());
     let stopped = AtomicBool::new(true);
-    let error = read(&batch.schema(), &[batch.clone()], &names(), Settings::default(), &stopped);
+    let error = read(
+        &batch.schema(),
+        std::slice::from_ref(&batch),
+        &names(),
+        Settings::default(),
+        &stopped,
+    );
     assert!(error.unwrap_err().to_string().starts_with("cancelled"));
 }
