@@ -7,6 +7,7 @@ it as it was, and the round is simply done again.
 """
 
 import json
+from collections.abc import Mapping
 
 from unmogrowp import _core
 from unmogrowp.catalog import App, Catalog
@@ -50,9 +51,9 @@ class Attributor:
         try:
             self._link(span)
             self._gather(span, apps)
-            for app_id in self._column("SELECT DISTINCT app_id FROM marks ORDER BY app_id"):
-                self._credit(apps[app_id], statements.MARKED, parts=1)
-            self._warehouse.run(statements.REMEMBER, span)
+            for row in self._warehouse.rows(statements.MARKED_APPS):
+                self._credit(apps[str(row["app_id"])], statements.MARKED, parts=1)
+            self._warehouse.command(statements.REMEMBER, span)
         except BaseException:
             # The graph knows what the warehouse does not: forget it and read it again.
             self._graph = None
@@ -64,26 +65,27 @@ class Attributor:
         """Grow the graph, and mark every person that gained or lost an identity."""
         graph = self._graph or self._restored()
         self._graph = graph
-        changed = graph.add(self._warehouse.arrow(statements.IDENTITIES, span).batches)
+        changed = graph.add(self._table(statements.IDENTITIES, span).batches)
         for table in ("marks", "changes"):
-            self._warehouse.run(f"TRUNCATE TABLE {table}")
+            self._warehouse.command(f"TRUNCATE TABLE {table}")
         if len(changed):
-            self._warehouse.insert("changes", _core.native(changed), None)
-            self._warehouse.run(statements.MARK_CHANGED)
-            self._warehouse.run(statements.MARK_PREVIOUS)
-            self._warehouse.run(statements.MOVE, {"version": self._state.next("version")})
+            version = self._state.next("version")
+            self._warehouse.insert("changes", _core.native(changed), f"changes-{version}")
+            self._warehouse.command(statements.MARK_CHANGED)
+            self._warehouse.command(statements.MARK_PREVIOUS)
+            self._warehouse.command(statements.MOVE, {"version": version})
 
     def _restored(self) -> _core.Graph:
         graph = _core.Graph()
-        graph.add(self._warehouse.arrow(statements.REMEMBERED).batches)
+        graph.add(self._table(statements.REMEMBERED, {}).batches)
         return graph
 
     def _gather(self, span: dict[str, int], apps: dict[str, App]) -> None:
         """Copy new touchpoints and mark whose they are."""
         for app in apps.values():
             names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
-            self._warehouse.run(statements.GATHER, {**span, **names})
-            self._warehouse.run(statements.MARK_TOUCHED, {**span, **names})
+            self._warehouse.command(statements.GATHER, {**span, **names})
+            self._warehouse.command(statements.MARK_TOUCHED, {**span, **names})
 
     def _is_changed(self, app: App) -> bool:
         applied = self._state.applied(app.id)
@@ -94,14 +96,14 @@ class Attributor:
         applied = self._state.applied(app.id)
         fresh = Applied(_rules(app), self._state.next("rule_version"))
         names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
-        self._warehouse.run(statements.GATHER_ALL, names)
-        (count,) = self._column(statements.COUNT, {"app_id": app.id})
-        parts = 1 + int(count) // TOUCHPOINTS_MAX
+        self._warehouse.command(statements.GATHER_ALL, names)
+        (row,) = self._warehouse.rows(statements.COUNT, {"app_id": app.id})
+        parts = 1 + int(str(row["touchpoints"])) // TOUCHPOINTS_MAX
         self._credit(app, statements.ALL, parts=parts, rule_version=fresh.rule_version)
         self._state.apply(app.id, fresh)
         if applied is not None:
             old = {"app_id": app.id, "rule_version": fresh.rule_version}
-            self._warehouse.run(statements.FORGET, old)
+            self._warehouse.command(statements.FORGET, old)
 
     def _credit(self, app: App, whose: str, *, parts: int, rule_version: int | None = None) -> None:
         """Credit the conversions of some persons, in parts that fit into memory."""
@@ -110,12 +112,12 @@ class Attributor:
             rule_version = applied.rule_version if applied else self._state.next("rule_version")
         labels = {"rule_version": rule_version, "version": self._state.next("version")}
         for part in range(parts):
+            token = f"credits-{labels['version']}-{part}"
             query = statements.touchpoints(whose)
             given = {"app_id": app.id, "part": part, "parts": parts}
-            touchpoints = self._warehouse.arrow(query, given)
-            credits = self._credits(app, touchpoints)
-            if len(credits):
-                self._warehouse.insert("credits", _core.native(credits, counts=labels), None)
+            credited = self._credits(app, self._table(query, given))
+            if len(credited):
+                self._warehouse.insert("credits", _core.native(credited, counts=labels), token)
 
     @staticmethod
     def _credits(app: App, touchpoints: Table) -> _core.Batches:
@@ -127,8 +129,8 @@ class Attributor:
             policy=app.settings.policy,
         )
 
-    def _column(self, query: str, values: dict[str, object] | None = None) -> list[str]:
-        return [str(row[0]) for row in self._warehouse.rows(query, values)]
+    def _table(self, query: str, values: Mapping[str, object]) -> Table:
+        return Table.read(self._warehouse.arrow(query, values))
 
 
 def _rules(app: App) -> str:

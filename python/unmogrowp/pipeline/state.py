@@ -87,7 +87,8 @@ class State:
     def set_counter(self, name: str, value: int) -> None:
         """Remember a number."""
         self._run(
-            "insert into counters values (?, ?) on conflict (name) do update set value = excluded.value",
+            "insert into counters values (?, ?)"
+            " on conflict (name) do update set value = excluded.value",
             (name, value),
         )
 
@@ -113,7 +114,7 @@ class State:
 
     def _bounds(self, rest: str) -> Bounds | None:
         columns = "id, first_segment, first_offset, last_segment, last_offset"
-        row = self._run(f"select {columns} from batches {rest}").fetchone()  # noqa: S608 - fixed words
+        row = self._run(f"select {columns} from batches {rest}").fetchone()
         return Bounds(row[0], (row[1], row[2]), (row[3], row[4])) if row else None
 
     def _run(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:

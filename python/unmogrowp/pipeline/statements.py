@@ -47,7 +47,8 @@ MARK_TOUCHED = (
     f" AND {IS_TOUCHPOINT}) AS e LEFT JOIN {CURRENT} AS p"
     " ON e.app_id = p.app_id AND e.identity = p.identity"
 )
-COUNT = "SELECT count() FROM touchpoints WHERE app_id = {app_id:String}"
+MARKED_APPS = "SELECT DISTINCT app_id FROM marks ORDER BY app_id"
+COUNT = "SELECT count() AS touchpoints FROM touchpoints WHERE app_id = {app_id:String}"
 
 # Whose touchpoints are read: those of marked persons, or of everybody in the app.
 MARKED = (

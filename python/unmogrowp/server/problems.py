@@ -70,7 +70,7 @@ def on_error(_request: Request[object, object, object], error: Exception) -> Res
             return response(400, _explain(error))
         case HTTPException():
             return response(error.status_code, error.detail)
-    log.exception("unexpected error", exc_info=error)
+    log.error("unexpected error", exc_info=error)
     return response(500, "something went wrong here; the log says more")
 
 

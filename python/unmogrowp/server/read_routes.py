@@ -210,9 +210,12 @@ async def _report(
     return await _answer(request, name, app_id, {**params, "format": shape})
 
 
+DIGITS_MAX = 4
+
+
 def _days(text: str) -> list[str]:
     days = [part.strip() for part in text.split(",")]
-    if not all(day.isascii() and day.isdigit() and len(day) <= 4 for day in days):
+    if not all(day.isascii() and day.isdigit() and len(day) <= DIGITS_MAX for day in days):
         raise Denied(
             HTTPStatus.BAD_REQUEST, f"`days` must be numbers, got `{text}`\nhint: e.g. days=1,7,30"
         )

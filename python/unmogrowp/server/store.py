@@ -1,4 +1,4 @@
-"""The store process: owns the warehouse, ships, attributes, answers. `-m unmogrowp.server.store`."""
+"""The store process: owns the warehouse, ships, attributes, answers reads."""
 
 import asyncio
 import logging

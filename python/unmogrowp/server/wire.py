@@ -23,7 +23,7 @@ SILENCE_S = 2.5
 HEAD, BODY, TICK, END = b"h", b"b", b"t", b"e"
 _LENGTH = struct.Struct(">Ic")
 
-Value: TypeAlias = str | int | float | bool | None | list[str]
+Value: TypeAlias = str | int | float | bool | list[str] | None
 Params: TypeAlias = dict[str, Value]
 
 

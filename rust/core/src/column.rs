@@ -297,8 +297,12 @@ fn slice<'a>(ends: &[usize], bytes: &'a [u8], id: u32) -> &'a [u8] {
 /// # Errors
 /// The column is missing, of a wrong type, or has a value that cannot be used.
 pub fn times(array: &dyn Array, name: &str, first_row: usize) -> Result<Vec<i64>, TableError> {
-    if let Some(row) = (array.null_count() > 0).then(|| first_null(array)).flatten() {
+    if let Some(row) = first_null(array) {
         return Err(TableError::Null { name: name.to_owned(), row: first_row + row });
+    }
+    // A column without a value may have lost its type.
+    if array.data_type() == &DataType::Null {
+        return Ok(Vec::new());
     }
     let DataType::Timestamp(unit, _) = array.data_type() else {
         let hint = "cast it to a timestamp: an integer does not say its unit, a date no time";
@@ -342,17 +346,20 @@ fn scaled(
 
 /// The first null row.
 pub fn first_null(array: &dyn Array) -> Option<usize> {
-    // A `Null` array has no bitmap of its own.
-    let nulls = array.logical_nulls()?;
+    // The logical ones: a column of type null has no bitmap, a dictionary may hold a null value.
+    let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0)?;
     (0..array.len()).find(|&row| nulls.is_null(row))
 }
 
-/// A boolean column.
+/// A boolean column; a column of nothing but nulls may have lost its type.
 ///
 /// # Errors
-/// The column is missing, of a wrong type, or has a value that cannot be used.
-pub fn booleans<'a>(array: &'a dyn Array, name: &str) -> Result<&'a BooleanArray, TableError> {
-    array.as_boolean_opt().ok_or_else(|| {
+/// The column is of a wrong type.
+pub fn booleans(array: &dyn Array, name: &str) -> Result<BooleanArray, TableError> {
+    if array.data_type() == &DataType::Null {
+        return Ok(BooleanArray::new_null(array.len()));
+    }
+    array.as_boolean_opt().cloned().ok_or_else(|| {
         wrong(name, array, "boolean", "compare it: `column == 1` or `column != \"\"` is boolean")
     })
 }
@@ -396,14 +403,19 @@ pub fn numbers(array: &dyn Array, name: &str) -> Result<Vec<f64>, TableError> {
     })
 }
 
-/// Millionths of money: a 64-bit integer column; a null is 0.
+/// Millionths of money as whole numbers; a null is 0. Floats are taken as far as they are whole:
+/// some libraries have no other integers that may be null.
 ///
 /// # Errors
-/// The column is missing, of a wrong type, or has a value that cannot be used.
+/// The column is of a wrong type.
 pub fn micros(array: &dyn Array, name: &str) -> Result<Vec<i64>, TableError> {
-    let column = array.as_primitive_opt::<Int64Type>();
-    let column = column.ok_or_else(|| wrong(name, array, "int64", "cast it to int64"))?;
-    Ok(column.iter().map(Option::unwrap_or_default).collect())
+    if let Some(column) = array.as_primitive_opt::<Int64Type>() {
+        return Ok(column.iter().map(Option::unwrap_or_default).collect());
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "the cast saturates where it is too wide")]
+    let whole = |number: f64| i64::try_from(number as i128).ok().filter(|_| number.fract() == 0.0);
+    let refused = || wrong(name, array, "int64", "cast it to int64");
+    numbers(array, name)?.into_iter().map(|number| whole(number).ok_or_else(refused)).collect()
 }
 
 fn values<T: ArrowPrimitiveType>(

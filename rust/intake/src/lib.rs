@@ -1,1 +1,154 @@
-//! Empty.
+//! A request body in, durable events and an answer out.
+//!
+//! `body ─decompress─inlet─parse─mint→ prepared ─queue→ commit thread: first copies ─spool→ answers`
+//!
+//! Everything up to the queue runs on the caller's thread. The commit thread drops duplicates,
+//! writes and syncs, then leaves the answers in an outbox and rings once.
+
+mod answer;
+mod counters;
+mod desk;
+mod metrics;
+mod mint;
+mod outbox;
+mod prepare;
+mod request;
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use unmogrowp_core::dedup::Bounds;
+use unmogrowp_core::limits::Limits;
+use unmogrowp_spool::{Disk, Group, SpoolError};
+
+pub use answer::Answer;
+pub use request::{Inlet, Refusal, Request};
+pub use unmogrowp_core::dedup;
+pub use unmogrowp_spool::{self as spool, Status as SpoolStatus};
+
+use counters::Counters;
+use desk::Desk;
+use mint::Mint;
+use outbox::Outbox;
+
+/// How an intake is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Bounds on one request.
+    pub limits: Limits,
+    /// What the duplicate window holds.
+    pub window: Bounds,
+    /// The spool under it.
+    pub spool: spool::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let window = Bounds { ids_max: 10_000_000, window_us: 24 * 3_600 * 1_000_000 };
+        Self { limits: Limits::default(), window, spool: spool::Settings::default() }
+    }
+}
+
+/// What an intake holds and knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The spool under it.
+    pub spool: SpoolStatus,
+    /// Requests that wait for their commit.
+    pub queued: usize,
+    /// Ids that it would know again.
+    pub ids: u64,
+    /// Memory that they take.
+    pub ids_memory_bytes: u64,
+    /// How far back it knows every id.
+    pub window_covers_us: i64,
+    /// Whether it takes requests.
+    pub is_open: bool,
+}
+
+/// Takes requests from any thread and answers them once their events are durable.
+pub struct Intake {
+    group: Group<Desk>,
+    outbox: Arc<Outbox>,
+    counters: Arc<Counters>,
+    mint: Mint,
+    limits: Limits,
+}
+
+impl Intake {
+    /// Own the spool in `dir` and remember the ids it knows.
+    ///
+    /// # Errors
+    /// Another owner, or a disk that refuses.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: Settings) -> Result<Self, SpoolError> {
+        let outbox = Outbox::new().map_err(|source| SpoolError::Disk {
+            verb: "make a bell for",
+            path: dir.to_owned(),
+            source,
+        })?;
+        let outbox = Arc::new(outbox);
+        let counters = Arc::new(Counters::default());
+        let seed = disk.entropy();
+        let desk = Desk::new(settings.window, seed, outbox.clone(), counters.clone());
+        let mint = Mint::new([disk.entropy(), disk.entropy()]);
+        let group = Group::open(disk, dir, settings.spool, desk)?;
+        Ok(Self { group, outbox, counters, mint, limits: settings.limits })
+    }
+
+    /// Take a request; its answer comes with `token` from [`Intake::drain`].
+    ///
+    /// # Errors
+    /// The answer at once: nothing of the request is or will be stored.
+    pub fn submit(&self, token: u64, request: &Request<'_>) -> Result<(), Refusal> {
+        self.try_submit(token, request)
+            .inspect_err(|refusal| self.counters.answered(refusal.status))
+    }
+
+    fn try_submit(&self, token: u64, request: &Request<'_>) -> Result<(), Refusal> {
+        self.counters.read(request.body.len());
+        let prepared = prepare::prepare(token, request, &self.limits, &self.mint)?;
+        self.counters.decoded(prepared.decoded_bytes);
+        if prepared.is_empty() {
+            self.counters.answered(200);
+            self.outbox.put(vec![answer::stored(&prepared)]);
+            return Ok(());
+        }
+        let bytes = prepared.weight();
+        self.group.submit(prepared, bytes).map_err(Refusal::busy)
+    }
+
+    /// Answers that are ready. Silences the bell.
+    pub fn drain(&self) -> Vec<Answer> {
+        self.outbox.take()
+    }
+
+    /// A descriptor that is readable while answers wait.
+    pub fn bell(&self) -> RawFd {
+        self.outbox.bell().as_raw_fd()
+    }
+
+    /// What it holds and knows.
+    pub fn status(&self) -> Status {
+        let memory = self.counters.memory();
+        Status {
+            spool: self.group.status(),
+            queued: self.group.queued(),
+            ids: memory.ids,
+            ids_memory_bytes: memory.bytes,
+            window_covers_us: memory.covers_us,
+            is_open: self.group.is_open(),
+        }
+    }
+
+    /// Counters and gauges as Prometheus reads them.
+    pub fn metrics(&self) -> String {
+        metrics::render(&self.counters, self.group.stats(), &self.status())
+    }
+
+    /// Refuse new requests, answer those that wait and release the directory. Answers can still
+    /// be drained.
+    pub fn close(&self) {
+        self.group.close();
+    }
+}

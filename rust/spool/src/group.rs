@@ -14,6 +14,9 @@ use crate::{Commit, Disk, Settings, Spool, Stats};
 /// How often shipped segments are looked for.
 const TIDY_EVERY: Duration = Duration::from_millis(250);
 
+/// How often an idle commit thread lets its work settle.
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
+
 /// What is done to items around a commit, on the commit thread.
 pub trait Work: Send + 'static {
     /// What is queued.
@@ -31,8 +34,9 @@ pub trait Work: Send + 'static {
     /// Answer items: durable, or failed and then nothing of them counts.
     fn complete(&mut self, items: Vec<Self::Item>, result: Result<(), &SpoolError>);
 
-    /// Ids that were committed before this time are not needed any more.
-    fn ids_floor_us(&self) -> i64;
+    /// After all ids are restored, after each commit, and now and then in between. Ids that were
+    /// committed before the returned time are not needed any more.
+    fn settle(&mut self, now_us: i64) -> i64;
 }
 
 /// Why an item is not queued.
@@ -67,11 +71,13 @@ impl<I> Shared<I> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the next commit takes, waiting for the first item; none once closed and drained.
+    /// What the next commit takes, waiting a while for the first item; none once closed and
+    /// drained.
     fn take(&self) -> Option<(Vec<I>, usize)> {
         let queue = self.queue();
         let wait = |q: &mut Queue<I>| q.items.is_empty() && !q.is_closed;
-        let mut queue = self.ready.wait_while(queue, wait).unwrap_or_else(PoisonError::into_inner);
+        let waited = self.ready.wait_timeout_while(queue, SETTLE_EVERY, wait);
+        let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while bytes < self.settings.commit_bytes_max
             && let Some((item, weight)) = queue.items.pop_front()
@@ -79,7 +85,7 @@ impl<I> Shared<I> {
             taken.push(item);
             bytes += weight;
         }
-        (!taken.is_empty()).then_some((taken, bytes))
+        (!taken.is_empty() || !queue.is_closed).then_some((taken, bytes))
     }
 }
 
@@ -116,7 +122,7 @@ impl<W: Work> Group<W> {
         let spool = Spool::open(disk, dir, &settings, &mut |time_us, ids| {
             work.restore(time_us, ids);
         })?;
-        spool.forget_before(work.ids_floor_us());
+        spool.forget_before(work.settle(now_us()));
         let queue = Queue { items: VecDeque::new(), bytes: 0, is_closed: false };
         let shared = Arc::new(Shared {
             queue: Mutex::new(queue),
@@ -222,13 +228,17 @@ fn run<W: Work>(shared: &Arc<Shared<W::Item>>, mut spool: Spool, mut work: W) {
     let _closing = Closing(shared.clone());
     let mut commit = Commit::default();
     while let Some((mut items, bytes)) = shared.take() {
+        if items.is_empty() {
+            spool.forget_before(work.settle(now_us()));
+            continue;
+        }
         commit.reset(now_us());
         let result = work.stage(&mut items, &mut commit).and_then(|()| {
             if commit.is_empty() { Ok(()) } else { spool.append(&mut commit).map(drop) }
         });
         work.complete(items, result.as_ref().copied());
         shared.queue().bytes -= bytes;
-        spool.forget_before(work.ids_floor_us());
+        spool.forget_before(work.settle(now_us()));
     }
 }
 

@@ -48,7 +48,7 @@ impl Work for Echo {
         }
     }
 
-    fn ids_floor_us(&self) -> i64 {
+    fn settle(&mut self, _now_us: i64) -> i64 {
         i64::MIN
     }
 }

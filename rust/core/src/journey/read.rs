@@ -115,13 +115,13 @@ struct Reader<'a> {
 }
 
 /// The columns of one chunk, read.
-struct Chunk<'a> {
+struct Chunk {
     keys: Vec<u64>,
     times: Vec<i64>,
     channels: Vec<u32>,
-    is_conversion: &'a BooleanArray,
+    is_conversion: BooleanArray,
     is_view: Option<Vec<bool>>,
-    is_key: Option<&'a BooleanArray>,
+    is_key: Option<BooleanArray>,
     values: Option<Vec<f64>>,
     names: Option<Vec<u32>>,
     currencies: Option<Vec<u32>>,
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
         let chunk = self.columns(batch)?;
         if let Some(name) = &self.names.conversion_id {
             let ids = find(batch, name, "conversion_id")?;
-            self.ids.push(filter(ids, chunk.is_conversion)?);
+            self.ids.push(filter(ids, &chunk.is_conversion)?);
         }
         self.entries.reserve(batch.num_rows());
         for row in 0..batch.num_rows() {
@@ -170,14 +170,14 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn columns<'b>(&mut self, batch: &'b RecordBatch) -> Result<Chunk<'b>, TableError> {
+    fn columns(&mut self, batch: &RecordBatch) -> Result<Chunk, TableError> {
         let (names, first) = (self.names, self.first_row);
         let user = find(batch, &names.user, "user")?;
         let time = find(batch, &names.time, "time")?;
         let channel = Bytes::text(find(batch, &names.channel, "channel")?, &names.channel)?;
         let is_conversion = find(batch, &names.is_conversion, "is_conversion")?;
         let is_conversion = booleans(is_conversion, &names.is_conversion)?;
-        if let Some(row) = first_null(is_conversion) {
+        if let Some(row) = first_null(&is_conversion) {
             return Err(TableError::Null { name: names.is_conversion.clone(), row: first + row });
         }
         Ok(Chunk {
@@ -200,16 +200,17 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn touch(&mut self, chunk: &Chunk<'_>, row: usize) -> Result<Tag, TableError> {
+    fn touch(&mut self, chunk: &Chunk, row: usize) -> Result<Tag, TableError> {
         let channel = chunk.channels[row];
         self.channels.touch(channel, self.first_row + row)?;
         let is_view = chunk.is_view.as_ref().is_some_and(|views| views[row]);
         self.has_views |= is_view;
-        let is_key = chunk.is_key.is_some_and(|keys| keys.is_valid(row) && keys.value(row));
+        let is_key =
+            chunk.is_key.as_ref().is_some_and(|keys| keys.is_valid(row) && keys.value(row));
         Tag::touch(channel, is_view, is_key)
     }
 
-    fn conversion(&mut self, chunk: &Chunk<'_>, row: usize) -> Result<Tag, TableError> {
+    fn conversion(&mut self, chunk: &Chunk, row: usize) -> Result<Tag, TableError> {
         let conversions = &mut self.conversions;
         let tag = Tag::conversion(conversions.rows.len())?;
         conversions.rows.push(narrow(self.first_row + row));

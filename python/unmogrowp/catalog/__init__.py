@@ -1,0 +1,7 @@
+"""Apps, their settings and their keys, in SQLite, shared by the server and the command line."""
+
+from unmogrowp.catalog.apps import App, AppSettings
+from unmogrowp.catalog.catalog import Catalog, CatalogError
+from unmogrowp.catalog.keys import Key, KeyRing
+
+__all__ = ["App", "AppSettings", "Catalog", "CatalogError", "Key", "KeyRing"]

@@ -1,0 +1,7 @@
+"""`python -m unmogrowp.cli`."""
+
+import sys
+
+from unmogrowp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,149 @@
+"""Questions by name to queries of the warehouse, answers to bytes."""
+
+import csv
+import datetime as dt
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import TypeAlias, cast
+
+import msgspec
+
+from unmogrowp.errors import UnmogrowpError
+from unmogrowp.pipeline import Pipeline
+from unmogrowp.server.wire import Head, Params, Question, Value
+from unmogrowp.warehouse import attribution, campaigns, cohorts, events, overview, rejects
+from unmogrowp.warehouse.money import decimal_text
+from unmogrowp.warehouse.span import Span
+
+Report: TypeAlias = dict[str, object]
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+MEDIA = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+class Unanswerable(UnmogrowpError):
+    """The question makes no sense; the text says what would."""
+
+
+def answer(pipeline: Pipeline, question: Question) -> tuple[Head, Iterator[bytes]]:
+    """The head and the body of an answer.
+
+    Raises:
+        Unanswerable: A wrong parameter.
+    """
+    params = question.params
+    shape = str(params["format"])
+    try:
+        if question.name == "events":
+            body = _events(pipeline, params, shape)
+        else:
+            report = REPORTS[question.name](pipeline, params)
+            body = iter([_csv(report) if shape == "csv" else msgspec.json.encode(report)])
+    except ValueError as error:
+        raise Unanswerable(str(error)) from error
+    return Head(content_type=MEDIA[shape]), body
+
+
+def _span(params: Params) -> Span:
+    return Span(str(params["app_id"]), _moment(params["start_us"]), _moment(params["stop_us"]))
+
+
+def _moment(us: Value) -> dt.datetime | None:
+    return None if us is None else EPOCH + dt.timedelta(microseconds=cast("int", us))
+
+
+def _events(pipeline: Pipeline, params: Params, shape: str) -> Iterator[bytes]:
+    return events.stream(
+        pipeline.warehouse,
+        _span(params),
+        event_name=cast("str | None", params["event_name"]),
+        limit=cast("int | None", params["limit"]),
+        fmt=cast("events.Format", shape),
+    )
+
+
+def _rejects(pipeline: Pipeline, params: Params) -> Report:
+    limit = cast("int | None", params["limit"])
+    rows = rejects.rejects(pipeline.warehouse, _span(params), limit=limit)
+    return {"rows": rows, "total": {"rejects": len(rows)}}
+
+
+def _overview(pipeline: Pipeline, params: Params) -> Report:
+    interval = cast("overview.Interval", params["interval"])
+    tz = str(params["tz"])
+    return overview.overview(pipeline.warehouse, _span(params), interval=interval, tz=tz)
+
+
+def _attribution(pipeline: Pipeline, params: Params) -> Report:
+    settings, rule_version = _rules(pipeline, params)
+    conversion = params["conversion"]
+    question = attribution.Question(
+        rule_version,
+        model=str(params["model"]),
+        conversions=[str(conversion)] if conversion else cast("list[str]", settings["conversions"]),
+        group_by=cast("attribution.GroupBy", params["group_by"]),
+        currency=cast("str | None", params["currency"]),
+        tz=str(params["tz"]),
+    )
+    report = attribution.attribution(pipeline.warehouse, _span(params), question)
+    return {"model": question.model, "settings": settings, **report}
+
+
+def _campaigns(pipeline: Pipeline, params: Params) -> Report:
+    settings, rule_version = _rules(pipeline, params)
+    question = attribution.Question(
+        rule_version, conversions=cast("list[str]", settings["conversions"])
+    )
+    return campaigns.campaigns(pipeline.warehouse, _span(params), question)
+
+
+def _cohorts(pipeline: Pipeline, params: Params) -> Report:
+    days = [int(day) for day in cast("list[str]", params["days"])]
+    table = cohorts.cohorts(pipeline.warehouse, _span(params), by=str(params["by"]), days=days)
+    names = list(table.schema)
+    columns = [[_shown(name, v) for v in table.column(name).to_pylist()] for name in names]
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    users = {str(row[str(params["by"])]): cast("int", row["users"]) for row in rows}
+    return {"rows": rows, "total": {"users": sum(users.values())}}
+
+
+def _shown(name: str, value: object) -> object:
+    is_money = name.startswith(("revenue", "ltv", "spend"))
+    if is_money and isinstance(value, float):
+        return decimal_text(round(value * 1_000_000))
+    return value
+
+
+def _rules(pipeline: Pipeline, params: Params) -> tuple[Report, int]:
+    """The settings that an app's credits were computed with, and their version."""
+    applied = pipeline.applied(str(params["app_id"]))
+    if applied is None:
+        return {"conversions": []}, 0
+    return cast("Report", json.loads(applied.settings)), applied.rule_version
+
+
+REPORTS: dict[str, Callable[[Pipeline, Params], Report]] = {
+    "rejects": _rejects,
+    "overview": _overview,
+    "attribution": _attribution,
+    "campaigns": _campaigns,
+    "cohorts": _cohorts,
+}
+
+
+def _csv(report: Report) -> bytes:
+    """The rows of a report, and where there is one the row of the unattributed."""
+    rows = list(cast("list[Report]", report["rows"]))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
