@@ -388,7 +388,7 @@ def wait_until_visible(reports: Reports, sent: int) -> int:
     """
     started = time.monotonic()
     while True:
-        overview = reports.get("overview", interval="day")
+        overview = reports.get("overview", interval="total")
         stored = int(cast("int", cast("Json", overview["total"])["events"]))
         if time.monotonic() > started + VISIBLE_S:
             return stored
