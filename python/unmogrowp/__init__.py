@@ -5,6 +5,8 @@ Names are loaded on first use, so importing the package costs next to nothing.
 """
 
 import importlib
+import sys
+from types import ModuleType
 
 from unmogrowp._core import __version__
 
@@ -71,6 +73,18 @@ __all__ = [
     "journeys",
     "parse",
 ]
+
+
+class _Package(ModuleType):
+    """Keeps `ug.journeys` and `ug.cohorts` functions when the module of that name is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> object:

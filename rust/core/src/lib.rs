@@ -5,6 +5,7 @@
 
 pub mod attribution;
 pub mod cohort;
+pub mod column;
 pub mod decompress;
 pub mod dedup;
 pub mod duration;

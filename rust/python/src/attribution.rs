@@ -1,7 +1,84 @@
-//! Empty.
+//! Journeys and models in, credit out.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use unmogrowp_core::attribution::{self, Model, ModelError};
 
-pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::door::Door;
+use crate::journeys::{Journeys, Refused};
+use crate::table::Batches;
+
+/// A model that cannot be used as asked, on its way to Python.
+struct Unfit(ModelError);
+
+impl From<Unfit> for PyErr {
+    fn from(Unfit(error): Unfit) -> Self {
+        match error {
+            ModelError::Table(error) => Refused(error).into(),
+            error => PyValueError::new_err(error.to_string()),
+        }
+    }
+}
+
+/// A rule with its parameters, as the kernels take it.
+#[pyclass(frozen, module = "unmogrowp._core")]
+pub(crate) struct Rule(Model);
+
+#[pymethods]
+impl Rule {
+    /// The model called `name` with its default parameters.
+    #[staticmethod]
+    fn named(name: &str) -> PyResult<Self> {
+        Ok(Self(Model::parse(name).map_err(Unfit)?))
+    }
+
+    /// The first or the last touch that is not among `direct`.
+    #[staticmethod]
+    fn non_direct(direct: Vec<String>, is_first: bool) -> Self {
+        Self(if is_first {
+            Model::FirstNonDirect { direct }
+        } else {
+            Model::LastNonDirect { direct }
+        })
+    }
+
+    /// Shares for the ends.
+    #[staticmethod]
+    fn position_based(first: f64, last: f64) -> PyResult<Self> {
+        Ok(Self(Model::position_based(first, last).map_err(Unfit)?))
+    }
+
+    /// Halves with age.
+    #[staticmethod]
+    fn time_decay(half_life_us: i64, is_stepped: bool) -> PyResult<Self> {
+        Ok(Self(Model::time_decay(half_life_us, is_stepped).map_err(Unfit)?))
+    }
+}
+
+/// One row per touch of each conversion.
+#[pyfunction]
+fn attribute(py: Python<'_>, journeys: &Journeys, rule: &Rule) -> PyResult<Batches> {
+    let (journeys, model) = (journeys.inner.clone(), rule.0.clone());
+    let made = move |stop: &_| attribution::attribute(&journeys, &model, stop).map_err(Unfit);
+    py.enter_long(made).map(|(schema, batches)| Batches::new(schema, batches))
+}
+
+/// One row per channel, columns per model.
+#[pyfunction]
+fn compare(
+    py: Python<'_>,
+    journeys: &Journeys,
+    names: Vec<String>,
+    rules: Vec<PyRef<'_, Rule>>,
+) -> PyResult<Batches> {
+    let models: Vec<_> = names.into_iter().zip(rules.iter().map(|rule| rule.0.clone())).collect();
+    let journeys = journeys.inner.clone();
+    py.enter_long(move |stop| attribution::compare(&journeys, &models, stop).map_err(Unfit))
+        .map(Batches::from)
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Rule>()?;
+    m.add_function(wrap_pyfunction!(attribute, m)?)?;
+    m.add_function(wrap_pyfunction!(compare, m)?)
 }

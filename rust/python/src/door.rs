@@ -1,6 +1,11 @@
 //! The one way into the core: detach from the interpreter, catch a panic, map the error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -15,7 +20,18 @@ pub(crate) trait Door {
         F: Send + FnOnce() -> Result<T, E>,
         T: Send,
         E: Send + Into<PyErr>;
+
+    /// Like `enter` for work that may take long: it runs on a thread of its own while this one
+    /// listens for Ctrl-C, which ends the call at once and tells the work to stop.
+    fn enter_long<T, E, F>(self, work: F) -> PyResult<T>
+    where
+        F: Send + FnOnce(&AtomicBool) -> Result<T, E> + 'static,
+        T: Send + 'static,
+        E: Send + Into<PyErr> + 'static;
 }
+
+/// How often Ctrl-C is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Door for Python<'_> {
     fn enter<T, E, F>(self, work: F) -> PyResult<T>
@@ -27,6 +43,39 @@ impl Door for Python<'_> {
         match self.detach(|| catch_unwind(AssertUnwindSafe(work))) {
             Ok(result) => result.map_err(Into::into),
             Err(panic) => Err(internal(panic.as_ref())),
+        }
+    }
+
+    fn enter_long<T, E, F>(self, work: F) -> PyResult<T>
+    where
+        F: Send + FnOnce(&AtomicBool) -> Result<T, E> + 'static,
+        T: Send + 'static,
+        E: Send + Into<PyErr> + 'static,
+    {
+        let stop = Arc::new(AtomicBool::new(false));
+        let heard = stop.clone();
+        let (answer, mut answers) = sync_channel(1);
+        thread::Builder::new().name("unmogrowp".to_owned()).spawn(move || {
+            // Nobody listens any more after Ctrl-C.
+            let _ = answer.send(catch_unwind(AssertUnwindSafe(|| work(&heard))));
+        })?;
+        loop {
+            // The receiver moves through the closure because it cannot be shared.
+            let (back, result) = self.detach(move || {
+                let result = answers.recv_timeout(LOOK_EVERY);
+                (answers, result)
+            });
+            answers = back;
+            match result {
+                Ok(Ok(result)) => return result.map_err(Into::into),
+                Ok(Err(panic)) => return Err(internal(panic.as_ref())),
+                Err(RecvTimeoutError::Disconnected) => return Err(internal(&"the thread is gone")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Err(interrupt) = self.check_signals() {
+                stop.store(true, Ordering::Relaxed);
+                return Err(interrupt);
+            }
         }
     }
 }

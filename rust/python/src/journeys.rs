@@ -1,7 +1,134 @@
-//! Empty.
+//! Tables in, journeys out.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
+use unmogrowp_core::column::TableError;
+use unmogrowp_core::duration;
+use unmogrowp_core::journey::{self, Names, Policy, Settings};
 
-pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::door::Door;
+use crate::table::Batches;
+
+pyo3::import_exception!(unmogrowp.errors, SchemaError);
+
+/// A table that is not what it was said to be, on its way to Python.
+pub(crate) struct Refused(pub(crate) TableError);
+
+impl From<Refused> for PyErr {
+    fn from(Refused(error): Refused) -> Self {
+        match error {
+            TableError::Cancelled => PyKeyboardInterrupt::new_err(error.to_string()),
+            error => SchemaError::new_err(error.to_string()),
+        }
+    }
+}
+
+/// Touches in order, one journey per conversion.
+#[pyclass(frozen, module = "unmogrowp._core")]
+pub(crate) struct Journeys {
+    pub(crate) inner: Arc<journey::Journeys>,
+    /// Conversions in all and those without touches.
+    #[pyo3(get)]
+    totals: (f64, f64),
+    /// Time of the first and the last row, in microseconds.
+    #[pyo3(get)]
+    span_us: Option<(i64, i64)>,
+}
+
+impl From<journey::Journeys> for Journeys {
+    fn from(inner: journey::Journeys) -> Self {
+        let (totals, span_us) = (inner.totals(), inner.span_us());
+        Self { inner: Arc::new(inner), totals, span_us }
+    }
+}
+
+#[pymethods]
+impl Journeys {
+    /// How many touches there are, in journeys or not.
+    #[getter]
+    fn touch_count(&self) -> usize {
+        self.inner.touches().len()
+    }
+
+    /// How many journeys there are: conversions, or aggregated paths.
+    fn __len__(&self) -> usize {
+        self.inner.len()
+    }
+}
+
+pub(crate) fn settings(
+    click_lookback_us: i64,
+    view_lookback_us: i64,
+    policy: &str,
+) -> PyResult<Settings> {
+    let policy = Policy::parse(policy).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "no policy `{policy}`\nhint: the policies are `partition` and `overlap`"
+        ))
+    })?;
+    Ok(Settings { click_lookback_us, view_lookback_us, policy })
+}
+
+/// Which column plays which part; the required ones fall back to their own name.
+fn names(mut columns: HashMap<String, String>) -> Names {
+    let mut optional = |role: &str| columns.remove(role);
+    let mut required = |role: &str| optional(role).unwrap_or_else(|| role.to_owned());
+    Names {
+        user: required("user"),
+        time: required("time"),
+        channel: required("channel"),
+        is_conversion: required("is_conversion"),
+        value: optional("value"),
+        conversion_name: optional("conversion_name"),
+        currency: optional("currency"),
+        touch_type: optional("touch_type"),
+        key_touch: optional("key_touch"),
+        conversion_id: optional("conversion_id"),
+    }
+}
+
+/// Journeys of any table; `columns` says which column plays which part.
+#[pyfunction]
+fn journeys(
+    py: Python<'_>,
+    table: &Batches,
+    columns: HashMap<String, String>,
+    click_lookback_us: i64,
+    view_lookback_us: i64,
+    policy: &str,
+) -> PyResult<Journeys> {
+    let settings = settings(click_lookback_us, view_lookback_us, policy)?;
+    let (schema, batches, names) = (table.schema(), table.batches().to_vec(), names(columns));
+    py.enter_long(move |stop| {
+        journey::read(&schema, &batches, &names, settings, stop)
+            .map(Journeys::from)
+            .map_err(Refused)
+    })
+}
+
+/// Journeys of aggregated paths.
+#[pyfunction]
+fn journeys_from_paths(py: Python<'_>, table: &Batches, separator: String) -> PyResult<Journeys> {
+    let (schema, batches) = (table.schema(), table.batches().to_vec());
+    py.enter_long(move |stop| {
+        journey::read_paths(&schema, &batches, &separator, stop)
+            .map(Journeys::from)
+            .map_err(Refused)
+    })
+}
+
+/// Microseconds of a duration text; `name` is the parameter an error speaks of.
+#[pyfunction]
+fn duration_us(name: &str, text: &str) -> PyResult<i64> {
+    duration::parse(name, text).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Journeys>()?;
+    m.add_function(wrap_pyfunction!(journeys, m)?)?;
+    m.add_function(wrap_pyfunction!(journeys_from_paths, m)?)?;
+    m.add_function(wrap_pyfunction!(duration_us, m)?)
 }

@@ -1,0 +1,203 @@
+"""Touches and conversions in any order in, journeys out: what each conversion may credit."""
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Literal, final
+
+from unmogrowp import _core
+from unmogrowp.errors import SchemaError
+from unmogrowp.table import ArrowStream, Table
+
+Duration = str | dt.timedelta
+Policy = Literal["partition", "overlap"]
+
+_MICROSECOND = dt.timedelta(microseconds=1)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def microseconds(name: str, duration: Duration) -> int:
+    """A duration in microseconds, exactly; `name` is the parameter an error speaks of."""
+    if isinstance(duration, str):
+        return _core.duration_us(name, duration)
+    if not isinstance(duration, dt.timedelta):
+        raise TypeError(
+            f"{name} must be a duration, got `{duration!r}`\nhint: write `7d` or a timedelta"
+        )
+    if duration < dt.timedelta():
+        raise ValueError(
+            f"{name} must not be negative, got `{duration!r}`\nhint: write `7d` for seven days"
+        )
+    return duration // _MICROSECOND
+
+
+@final
+class Journeys:
+    """Touches in order, one journey per conversion.
+
+    Made by `ug.journeys` or `Journeys.from_paths`; `ug.attribute` and `ug.compare` read it.
+    """
+
+    __slots__ = ("_core",)
+
+    def __init__(self, core: _core.Journeys) -> None:
+        self._core = core
+
+    @classmethod
+    def from_paths(cls, paths: ArrowStream, sep: str = " > ") -> "Journeys":
+        """Aggregated paths instead of rows of touches and conversions.
+
+        Args:
+            paths: A table with columns `path` (text with `sep` between the channels, or a list of
+                text), `conversions`, and where known `value` (of all conversions of the path
+                together) and `nulls` (how often the path ended without a conversion). An empty
+                path has no touches: its conversions are unattributed.
+            sep: What stands between two channels; exactly that, spaces included.
+
+        Returns:
+            Journeys without times, one per path; `TimeDecay` refuses them.
+
+        >>> import unmogrowp as ug
+        >>> import pyarrow as pa
+        >>> paths = pa.table({"path": ["ads > mail", "ads"], "conversions": [2, 1]})
+        >>> ug.compare(Journeys.from_paths(paths), [ug.Linear()])
+        Table: 3 rows × 2 columns
+        channel         linear_conversions
+        ads             2
+        mail            1
+        (unattributed)  0
+        """
+        if not sep:
+            raise ValueError("sep must not be empty\nhint: pass what stands between two channels")
+        return cls(_core.journeys_from_paths(Table.read(paths).batches, sep))
+
+    @property
+    def core(self) -> _core.Journeys:
+        """The journeys as the kernels take them."""
+        return self._core
+
+    @property
+    def conversions(self) -> float:
+        """How many conversions there are."""
+        return _whole(self._core.totals[0])
+
+    @property
+    def unattributed(self) -> float:
+        """How many of them have no touch."""
+        return _whole(self._core.totals[1])
+
+    @property
+    def touches(self) -> int:
+        """How many touches there are, inside a conversion's lookback or not."""
+        return self._core.touch_count
+
+    @property
+    def span(self) -> tuple[dt.datetime, dt.datetime] | None:
+        """Time of the first and the last row in UTC; none for paths and where no row is."""
+        span = self._core.span_us
+        return span and (_moment(span[0]), _moment(span[1]))
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __repr__(self) -> str:
+        counts = (
+            f"{self.conversions:,} conversions, {self.unattributed:,} unattributed, "
+            f"{self.touches:,} touches"
+        )
+        span = self._core.span_us
+        if span is None:
+            return f"Journeys({counts})"
+        return f"Journeys({counts}, {_shown(span[0])} to {_shown(span[1])})"
+
+
+def _whole(number: float) -> float:
+    return int(number) if number.is_integer() else number
+
+
+def _moment(us: int) -> dt.datetime:
+    return _EPOCH + us * _MICROSECOND
+
+
+def _shown(us: int) -> str:
+    try:
+        return f"{_moment(us):%Y-%m-%d %H:%M}"
+    except OverflowError:
+        return f"{us} µs"
+
+
+def journeys(  # noqa: PLR0913 - one keyword per column, by contract
+    table: ArrowStream,
+    *,
+    conversion: str | Iterable[str] | None = None,
+    user: str = "user_id",
+    time: str = "timestamp",
+    channel: str = "channel",
+    is_conversion: str = "is_conversion",
+    value: str | None = "value",
+    conversion_name: str | None = None,
+    currency: str | None = None,
+    touch_type: str | None = None,
+    key_touch: str | None = None,
+    conversion_id: str | None = None,
+    click_lookback: Duration = "30d",
+    view_lookback: Duration = "1d",
+    policy: Policy = "partition",
+) -> Journeys:
+    """Find the touches each conversion may credit.
+
+    Args:
+        table: Rows of touches and conversions in any order, from any Arrow-speaking library; or
+            canonical events (`ug.parse(…).events`) together with `conversion`.
+        conversion: Names of the events that convert, for canonical events only: touches are then
+            told by `event_type`, people by the ids seen together, the channel is `source`.
+        user: Column that names the person: integer, text or UUID.
+        time: Timestamp column of any unit and zone.
+        channel: Text column; a touch may have a null channel.
+        is_conversion: Boolean column.
+        value: Number column. Only where this default is missing there are no values.
+        conversion_name: Text column; conversions of different names do not consume each other's
+            touches.
+        currency: Text column; results then have a row per channel and currency.
+        touch_type: Text column; for touches where it says `impression` `view_lookback` applies.
+        key_touch: Boolean column that marks the key touch of `WShape`.
+        conversion_id: Column of any type that names the conversion; else its row number.
+        click_lookback: How long before a conversion a touch counts, inclusive.
+        view_lookback: The same for impressions.
+        policy: `partition`: a conversion consumes the touches before it, the next conversion of
+            the same name sees only later ones. `overlap`: each looks back on its own.
+
+    Returns:
+        The journeys; they do not depend on the order of the rows, save that of two rows of one
+        person at the same time the first comes first.
+
+    >>> import datetime as dt
+    >>> import pyarrow as pa
+    >>> day = [dt.datetime(2026, 1, n) for n in (1, 2, 3)]
+    >>> table = pa.table({
+    ...     "user_id": [7, 7, 7],
+    ...     "timestamp": pa.array(day, pa.timestamp("us")),
+    ...     "channel": ["ads", "mail", None],
+    ...     "is_conversion": [False, False, True],
+    ... })
+    >>> journeys(table)
+    Journeys(1 conversions, 0 unattributed, 2 touches, 2026-01-01 00:00 to 2026-01-03 00:00)
+    """
+    click_us = microseconds("click_lookback", click_lookback)
+    view_us = microseconds("view_lookback", view_lookback)
+    given = Table.read(table)
+    named = {
+        "user": user,
+        "time": time,
+        "channel": channel,
+        "is_conversion": is_conversion,
+        "value": value,
+        "conversion_name": conversion_name,
+        "currency": currency,
+        "touch_type": touch_type,
+        "key_touch": key_touch,
+        "conversion_id": conversion_id,
+    }
+    if value == "value" and "value" not in given.schema:
+        named["value"] = None
+    columns = {role: name for role, name in named.items() if name is not None}
+    return Journeys(_core.journeys(given.batches, columns, click_us, view_us, policy))

@@ -1,0 +1,168 @@
+//! Journeys and several models in, one row per channel out, all in one pass.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
+
+use super::sum::ExactSum;
+use super::{Model, ModelError, Rule};
+use crate::column::{NULL, TableError};
+use crate::journey::{Journeys, UNATTRIBUTED};
+
+/// How many conversions pass between two looks at whether to stop.
+const LOOK_EVERY: usize = 1 << 14;
+
+/// `channel`, `currency` where the journeys have one, then `<name>_conversions` and where there is
+/// a value `<name>_value` of each model.
+///
+/// Channels ascend; the null channel and then `(unattributed)` come last. With currencies there is
+/// one row per channel and currency, the null currency last.
+pub fn compare(
+    journeys: &Journeys,
+    models: &[(String, Model)],
+    stop: &AtomicBool,
+) -> Result<RecordBatch, ModelError> {
+    for (index, (name, _)) in models.iter().enumerate() {
+        if models[..index].iter().any(|(other, _)| other == name) {
+            return Err(ModelError::SameName(name.clone()));
+        }
+    }
+    let rules: Vec<_> =
+        models.iter().map(|(_, model)| Rule::new(model, journeys)).collect::<Result<_, _>>()?;
+    let mut totals = Totals::new(journeys, rules.len());
+    let (mut scratch, mut weights) = (Vec::new(), Vec::new());
+    for index in 0..journeys.len() {
+        if index % LOOK_EVERY == 0 && stop.load(Ordering::Relaxed) {
+            return Err(TableError::Cancelled.into());
+        }
+        let journey = journeys.journey(index, &mut scratch);
+        let channel = |touch: &crate::journey::Touch| totals.slot_of(touch.channel());
+        let slots: Vec<usize> = journey.touches.iter().map(channel).collect();
+        weights.resize(slots.len(), 0.0);
+        for (model, rule) in rules.iter().enumerate() {
+            if slots.is_empty() {
+                totals.add(index, totals.unattributed(), model, 1.0);
+                continue;
+            }
+            rule.weigh(&journey, &mut weights);
+            for (slot, weight) in slots.iter().zip(&weights).filter(|(_, weight)| **weight != 0.0) {
+                totals.add(index, *slot, model, *weight);
+            }
+        }
+    }
+    Ok(totals.finish(models)?)
+}
+
+/// What each channel, currency and model has so far.
+struct Totals<'a> {
+    journeys: &'a Journeys,
+    models: usize,
+    /// Currency numbers in order of their rows, and the place of each number.
+    currencies: Vec<u32>,
+    currency_places: Vec<usize>,
+    conversions: Vec<ExactSum>,
+    values: Vec<ExactSum>,
+}
+
+impl<'a> Totals<'a> {
+    fn new(journeys: &'a Journeys, models: usize) -> Self {
+        let currencies = currencies(journeys);
+        let known = journeys.conversions().currencies.as_ref().map_or(0, |(_, names)| names.len());
+        // The place after the last number is the null currency's.
+        let mut currency_places = vec![0; known + 1];
+        for (place, id) in currencies.iter().enumerate() {
+            currency_places[(*id as usize).min(known)] = place;
+        }
+        let cells = (journeys.channels().names.len() + 2) * currencies.len() * models;
+        let values = if journeys.conversions().values.is_some() { cells } else { 0 };
+        Self {
+            journeys,
+            models,
+            currencies,
+            currency_places,
+            conversions: vec![ExactSum::default(); cells],
+            values: vec![ExactSum::default(); values],
+        }
+    }
+
+    fn slot_of(&self, channel: Option<u32>) -> usize {
+        channel.map_or(self.journeys.channels().names.len(), |channel| channel as usize)
+    }
+
+    fn unattributed(&self) -> usize {
+        self.journeys.channels().names.len() + 1
+    }
+
+    fn add(&mut self, index: usize, slot: usize, model: usize, share: f64) {
+        let conversions = self.journeys.conversions();
+        let place = conversions
+            .currencies
+            .as_ref()
+            .map_or(0, |(ids, names)| self.currency_places[(ids[index] as usize).min(names.len())]);
+        let cell = (slot * self.currencies.len() + place) * self.models + model;
+        self.conversions[cell].add(share * self.journeys.weight(index));
+        if let Some(values) = &conversions.values {
+            self.values[cell].add(share * values[index]);
+        }
+    }
+
+    /// Slots in order of their rows, with what the row is called.
+    fn rows(&self) -> Vec<(usize, Option<&str>)> {
+        let channels = self.journeys.channels();
+        let mut rows: Vec<_> = channels
+            .names
+            .iter()
+            .enumerate()
+            .filter(|(slot, _)| channels.is_used[*slot])
+            .map(|(slot, name)| (slot, Some(name.as_str())))
+            .collect();
+        rows.sort_by_key(|(_, name)| *name);
+        if channels.has_null {
+            rows.push((channels.names.len(), None));
+        }
+        rows.push((self.unattributed(), Some(UNATTRIBUTED)));
+        rows
+    }
+
+    fn finish(&self, models: &[(String, Model)]) -> Result<RecordBatch, TableError> {
+        let rows = self.rows();
+        let each = self.currencies.len();
+        let channels = rows.iter().flat_map(|(_, name)| std::iter::repeat_n(*name, each));
+        let mut fields = vec![Field::new("channel", DataType::Utf8, true)];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(channels.collect::<StringArray>())];
+        if let Some((_, names)) = &self.journeys.conversions().currencies {
+            let name = |id: &u32| (*id != NULL).then(|| names[*id as usize].as_str());
+            let texts = rows.iter().flat_map(|_| self.currencies.iter().map(name));
+            fields.push(Field::new("currency", DataType::Utf8, true));
+            columns.push(Arc::new(texts.collect::<StringArray>()));
+        }
+        for (model, (name, _)) in models.iter().enumerate() {
+            for (what, sums) in [("conversions", &self.conversions), ("value", &self.values)] {
+                if sums.is_empty() {
+                    continue;
+                }
+                let cells = rows.iter().flat_map(|(slot, _)| slot * each..(slot + 1) * each);
+                let sum = |cell: usize| sums[cell * self.models + model].value();
+                fields.push(Field::new(format!("{name}_{what}"), DataType::Float64, false));
+                columns.push(Arc::new(Float64Array::from_iter_values(cells.map(sum))));
+            }
+        }
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+}
+
+/// Numbers of the currencies of all conversions, ascending by name, null last; one null where
+/// there are none.
+fn currencies(journeys: &Journeys) -> Vec<u32> {
+    let Some((ids, names)) = &journeys.conversions().currencies else { return vec![NULL] };
+    let mut used = vec![false; names.len() + 1];
+    ids.iter().for_each(|id| used[(*id as usize).min(names.len())] = true);
+    let mut found: Vec<u32> = (0..names.len() as u32).filter(|id| used[*id as usize]).collect();
+    found.sort_by_key(|id| &names[*id as usize]);
+    if used[names.len()] || found.is_empty() {
+        found.push(NULL);
+    }
+    found
+}

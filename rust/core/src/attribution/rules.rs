@@ -1,0 +1,99 @@
+//! A journey's touches in, their weights out. Every rule fills `weights` with shares that sum to 1.
+
+use crate::journey::{Journey, Touch};
+
+/// All to one touch.
+pub(super) fn only(index: usize, weights: &mut [f64]) {
+    weights.fill(0.0);
+    weights[index] = 1.0;
+}
+
+/// The same to each.
+pub(super) fn linear(weights: &mut [f64]) {
+    let share = 1.0 / weights.len() as f64;
+    weights.fill(share);
+}
+
+/// The first, or else the last touch whose channel is not direct; of only direct ones that end.
+pub(super) fn non_direct(
+    touches: &[Touch],
+    is_direct: &[bool],
+    is_first: bool,
+    weights: &mut [f64],
+) {
+    let counts = |touch: &Touch| touch.channel().is_none_or(|channel| !is_direct[channel as usize]);
+    let index = if is_first {
+        touches.iter().position(counts).unwrap_or(0)
+    } else {
+        touches.iter().rposition(counts).unwrap_or(touches.len() - 1)
+    };
+    only(index, weights);
+}
+
+/// `first` and `last` to the ends, the rest evenly to the middle; without a middle the ends are
+/// renormalised.
+pub(super) fn position_based(first: f64, last: f64, weights: &mut [f64]) {
+    let end = weights.len() - 1;
+    match end {
+        0 => weights[0] = 1.0,
+        // Ends that weigh nothing leave two touches alike.
+        1 if first + last == 0.0 => linear(weights),
+        1 => {
+            weights[0] = first / (first + last);
+            weights[1] = last / (first + last);
+        }
+        _ => {
+            weights.fill((1.0 - first - last) / (end - 1) as f64);
+            weights[0] = first;
+            weights[end] = last;
+        }
+    }
+}
+
+/// 30 % each to the first, the key and the last touch, 10 % to the rest. Roles on one touch add
+/// up; a role nobody fills is renormalised away.
+pub(super) fn w_shape(touches: &[Touch], weights: &mut [f64]) {
+    const ROLE: f64 = 0.3;
+    const REST: f64 = 0.1;
+    let key = touches.iter().position(Touch::is_key);
+    let end = touches.len() - 1;
+    weights.fill(0.0);
+    for index in [Some(0), key, Some(end)].into_iter().flatten() {
+        weights[index] += ROLE;
+    }
+    let rest = weights.iter().filter(|weight| **weight == 0.0).count();
+    let roles = if key.is_some() { 3.0 * ROLE } else { 2.0 * ROLE };
+    let total = if rest > 0 { roles + REST } else { roles };
+    for weight in weights {
+        let share = if *weight == 0.0 { REST / rest as f64 } else { *weight };
+        *weight = share / total;
+    }
+}
+
+/// `2^(−age / half_life)`; with `is_stepped` the age counts in whole half-lives.
+///
+/// Ages are taken relative to the newest touch, so that however old a journey is, its newest touch
+/// weighs 1 and the sum is never 0.
+pub(super) fn time_decay(
+    journey: &Journey<'_>,
+    half_life_us: i64,
+    is_stepped: bool,
+    weights: &mut [f64],
+) {
+    let half_life = half_life_us.unsigned_abs();
+    let newest = journey.touches[journey.touches.len() - 1];
+    let newest_age = newest.age_us(journey.time);
+    let mut total = 0.0;
+    for (weight, touch) in weights.iter_mut().zip(journey.touches) {
+        let half_lives = if is_stepped {
+            (touch.age_us(journey.time) / half_life - newest_age / half_life) as f64
+        } else {
+            touch.age_us(newest.time) as f64 / half_life as f64
+        };
+        *weight = (-half_lives).exp2();
+        total += *weight;
+    }
+    for weight in weights {
+        *weight /= total;
+    }
+}

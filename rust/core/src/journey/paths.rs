@@ -1,0 +1,185 @@
+//! Aggregated paths in, journeys without times out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::{DataType, SchemaRef};
+
+use super::read::{Channels, next_first};
+use super::{Conversions, Journeys, Settings, Span, Tag, Touch};
+use crate::column::{Bytes, NULL, TableError, find, first_null, numbers};
+
+/// Journeys of a table with columns `path` (text split at `separator`, or a list of text),
+/// `conversions`, and where present `value` (of all conversions of the path together) and `nulls`
+/// (how often the path ended without one).
+pub fn read_paths(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    separator: &str,
+    stop: &AtomicBool,
+) -> Result<Journeys, TableError> {
+    let has_value = schema.index_of("value").is_ok();
+    let mut paths = Paths {
+        channels: Channels::new(true),
+        touches: Vec::new(),
+        spans: Vec::new(),
+        weights: Vec::new(),
+        values: has_value.then(Vec::new),
+        separator,
+    };
+    paths.batch(&RecordBatch::new_empty(schema.clone()))?;
+    for batch in batches {
+        if stop.load(Ordering::Relaxed) {
+            return Err(TableError::Cancelled);
+        }
+        next_first(paths.spans.len(), batch.num_rows())?;
+        paths.batch(batch)?;
+    }
+    Ok(paths.finish())
+}
+
+struct Paths<'a> {
+    channels: Channels,
+    touches: Vec<Touch>,
+    spans: Vec<Span>,
+    weights: Vec<f64>,
+    values: Option<Vec<f64>>,
+    separator: &'a str,
+}
+
+impl Paths<'_> {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
+        let first = self.spans.len();
+        let conversions = find(batch, "conversions", "the number of conversions of each path")?;
+        if let Some(row) = first_null(conversions) {
+            return Err(TableError::Null { name: "conversions".to_owned(), row: first + row });
+        }
+        self.weights.extend(counts(conversions, "conversions", first)?);
+        if let Ok(nulls) = batch.schema_ref().index_of("nulls") {
+            counts(batch.column(nulls), "nulls", first)?;
+        }
+        if let Some(values) = &mut self.values {
+            let value = find(batch, "value", "value")?;
+            values.extend(finite(numbers(value, "value")?, "value", first)?);
+        }
+        self.paths(find(batch, "path", "the paths")?.as_ref())
+    }
+
+    fn paths(&mut self, array: &dyn Array) -> Result<(), TableError> {
+        match array.data_type() {
+            DataType::List(_) => {
+                let lists = array.as_list::<i32>();
+                self.lists(array.len(), |row| (!lists.is_null(row)).then(|| lists.value(row)))
+            }
+            DataType::LargeList(_) => {
+                let lists = array.as_list::<i64>();
+                self.lists(array.len(), |row| (!lists.is_null(row)).then(|| lists.value(row)))
+            }
+            DataType::FixedSizeList(_, _) => {
+                let lists = array.as_fixed_size_list();
+                self.lists(array.len(), |row| (!lists.is_null(row)).then(|| lists.value(row)))
+            }
+            _ => self.texts(array),
+        }
+    }
+
+    fn lists(
+        &mut self,
+        rows: usize,
+        list: impl Fn(usize) -> Option<ArrayRef>,
+    ) -> Result<(), TableError> {
+        for row in 0..rows {
+            let list = list(row);
+            let channels = match &list {
+                None => Vec::new(),
+                Some(list) => {
+                    let texts = Bytes::text(list.as_ref(), "path")?;
+                    self.channels.chunk(&texts, list.len())
+                }
+            };
+            self.path(channels)?;
+        }
+        Ok(())
+    }
+
+    fn texts(&mut self, array: &dyn Array) -> Result<(), TableError> {
+        let texts = Bytes::text(array, "path")?;
+        for row in 0..array.len() {
+            let text = texts.get(row).map(String::from_utf8_lossy).unwrap_or_default();
+            let channels = if text.is_empty() {
+                Vec::new()
+            } else {
+                let parts = text.split(self.separator).collect::<Vec<_>>();
+                let parts = arrow_array::StringArray::from(parts);
+                self.channels.chunk(&Bytes::Utf8(&parts), parts.len())
+            };
+            self.path(channels)?;
+        }
+        Ok(())
+    }
+
+    fn path(&mut self, channels: Vec<u32>) -> Result<(), TableError> {
+        let row = self.spans.len();
+        let start = self.touches.len() as u32;
+        for channel in channels {
+            self.channels.touch(channel, row)?;
+            let tag = Tag::touch(channel, false, false)?;
+            self.touches.push(Touch { time: 0, row: row as u32, tag });
+        }
+        if self.touches.len() >= NULL as usize {
+            return Err(TableError::TooMany { what: "touches", max: NULL });
+        }
+        self.spans.push(Span { start, stop: self.touches.len() as u32, time: 0 });
+        Ok(())
+    }
+
+    fn finish(self) -> Journeys {
+        let rows: Vec<u32> = (0..self.spans.len() as u32).collect();
+        let ids = Int64Array::from_iter_values(rows.iter().map(|row| i64::from(*row)));
+        let conversions = Conversions {
+            names: vec![0; rows.len()],
+            ids: Arc::new(ids),
+            rows,
+            values: self.values,
+            currencies: None,
+            weights: Some(self.weights),
+        };
+        Journeys {
+            persons: self.spans.iter().map(|span| span.stop).collect(),
+            touches: self.touches,
+            spans: self.spans,
+            channels: self.channels.finish(),
+            conversions,
+            settings: Settings::default(),
+            is_mixed: false,
+            is_timed: false,
+        }
+    }
+}
+
+fn counts(array: &dyn Array, name: &str, first: usize) -> Result<Vec<f64>, TableError> {
+    let counts = finite(numbers(array, name)?, name, first)?;
+    match counts.iter().position(|count| *count < 0.0) {
+        None => Ok(counts),
+        Some(row) => Err(TableError::OutOfRange {
+            name: name.to_owned(),
+            row: first + row,
+            what: "negative",
+            hint: "it says how often the path was seen",
+        }),
+    }
+}
+
+fn finite(numbers: Vec<f64>, name: &str, first: usize) -> Result<Vec<f64>, TableError> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        None => Ok(numbers),
+        Some(row) => Err(TableError::OutOfRange {
+            name: name.to_owned(),
+            row: first + row,
+            what: "not a finite number",
+            hint: "fill it with 0",
+        }),
+    }
+}
