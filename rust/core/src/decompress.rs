@@ -1,1 +1,264 @@
-//! Empty.
+//! A body as sent in, its plain bytes out: gzip, zstd, deflate and brotli, with a cap.
+//!
+//! The `Content-Encoding` header is a hint and magic bytes win, because clients and proxies lie in
+//! both directions. Brotli has no magic, so only the header can announce it.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use thiserror::Error;
+
+use crate::limits::Limits;
+
+/// Why a body could not be made plain.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum DecompressError {
+    /// An encoding we do not speak.
+    #[error("content encoding `{0}` is not supported\nhint: send gzip, zstd, deflate, br or plain")]
+    Unsupported(String),
+    /// It is announced or begins as this encoding, and is not.
+    #[error("the {encoding} data is broken: {reason}\nhint: compress the whole body once")]
+    Broken {
+        /// Name of the encoding.
+        encoding: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// More plain bytes than allowed.
+    #[error("the body has more than `{limit}` bytes when decompressed\nhint: split it")]
+    TooLarge {
+        /// [`Limits::decompressed_bytes`].
+        limit: usize,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Plain,
+    Gzip,
+    Zstd,
+    Zlib,
+    /// Deflate as the header names it: with the zlib wrapper or, from old clients, without.
+    Deflate,
+    Brotli,
+}
+
+impl Encoding {
+    fn named(header: &str) -> Result<Self, DecompressError> {
+        let name = header.trim().to_ascii_lowercase();
+        Ok(match name.as_str() {
+            "" | "identity" => Self::Plain,
+            "gzip" | "x-gzip" => Self::Gzip,
+            "zstd" => Self::Zstd,
+            "deflate" => Self::Deflate,
+            "br" => Self::Brotli,
+            _ => return Err(DecompressError::Unsupported(name)),
+        })
+    }
+
+    fn by_magic(body: &[u8]) -> Option<Self> {
+        match body {
+            [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
+            // A frame, or a skippable frame before one.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            [cmf @ 0x78, flags, ..] if (u16::from(*cmf) << 8 | u16::from(*flags)) % 31 == 0 => {
+                Some(Self::Zlib)
+            }
+            _ => None,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Zlib | Self::Deflate => "deflate",
+            Self::Brotli => "brotli",
+        }
+    }
+}
+
+/// The plain bytes of a body; borrowed where it was plain already.
+///
+/// # Errors
+///
+/// [`DecompressError`] for an unknown encoding, broken data, or more bytes than the limit.
+pub fn decompress<'a>(
+    body: &'a [u8],
+    encoding: Option<&str>,
+    limits: &Limits,
+) -> Result<Cow<'a, [u8]>, DecompressError> {
+    let limit = limits.decompressed_bytes;
+    let announced = Encoding::named(encoding.unwrap_or_default())?;
+    let plain = match (Encoding::by_magic(body), announced) {
+        // A brotli stream may begin with any bytes, those of another format included.
+        (Some(_), Encoding::Brotli) | (None, _) if announced != Encoding::Plain => {
+            unpack_or_plain(body, announced, limit)?
+        }
+        (Some(found), _) => Cow::Owned(unpack(body, found, limit)?),
+        (None, _) => Cow::Borrowed(body),
+    };
+    if plain.len() > limit { Err(DecompressError::TooLarge { limit }) } else { Ok(plain) }
+}
+
+/// Try the announced encoding; a body that is JSON to the eye was never compressed.
+fn unpack_or_plain(
+    body: &[u8],
+    announced: Encoding,
+    limit: usize,
+) -> Result<Cow<'_, [u8]>, DecompressError> {
+    match unpack(body, announced, limit) {
+        Ok(plain) => Ok(Cow::Owned(plain)),
+        Err(error @ DecompressError::TooLarge { .. }) => Err(error),
+        Err(_) if looks_plain(body) => Ok(Cow::Borrowed(body)),
+        Err(error) => {
+            let found = Encoding::by_magic(body);
+            found.map_or(Err(error), |found| unpack(body, found, limit).map(Cow::Owned))
+        }
+    }
+}
+
+fn looks_plain(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    body.is_empty() || matches!(body[0], b'{' | b'[')
+}
+
+fn unpack(body: &[u8], encoding: Encoding, limit: usize) -> Result<Vec<u8>, DecompressError> {
+    let read = |reader: &mut dyn Read| read_capped(reader, encoding, limit);
+    match encoding {
+        Encoding::Plain => Ok(body.to_vec()),
+        Encoding::Gzip => read(&mut flate2::read::MultiGzDecoder::new(body)),
+        Encoding::Zlib => read(&mut flate2::read::ZlibDecoder::new(body)),
+        Encoding::Deflate if Encoding::by_magic(body) == Some(Encoding::Zlib) => {
+            unpack(body, Encoding::Zlib, limit)
+        }
+        Encoding::Deflate => read(&mut flate2::read::DeflateDecoder::new(body)),
+        Encoding::Zstd => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(body);
+            read(&mut decoder.map_err(|error| broken(encoding, &error))?)
+        }
+        Encoding::Brotli => read(&mut brotli_decompressor::Decompressor::new(body, BUFFER_BYTES)),
+    }
+}
+
+const BUFFER_BYTES: usize = 65_536;
+
+fn broken(encoding: Encoding, error: &std::io::Error) -> DecompressError {
+    DecompressError::Broken { encoding: encoding.name(), reason: error.to_string() }
+}
+
+/// Stops one byte past the limit, so that a bomb costs no more memory than an honest body.
+fn read_capped(
+    reader: &mut dyn Read,
+    encoding: Encoding,
+    limit: usize,
+) -> Result<Vec<u8>, DecompressError> {
+    let mut plain = Vec::new();
+    let cap = (limit as u64).saturating_add(1);
+    reader.take(cap).read_to_end(&mut plain).map_err(|error| broken(encoding, &error))?;
+    if plain.len() > limit { Err(DecompressError::TooLarge { limit }) } else { Ok(plain) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+
+    use super::{DecompressError, decompress};
+    use crate::limits::Limits;
+
+    const PLAIN: &[u8] = b"{\"event_name\":\"a\"}\n{\"event_name\":\"b\"}\n";
+
+    /// `PLAIN`, compressed by the reference encoder.
+    const BROTLI: &[u8] = &[
+        0x1b, 0x25, 0x00, 0x00, 0x84, 0x70, 0x71, 0x3e, 0xc1, 0x17, 0xcc, 0xac, 0x44, 0xbb, 0xf5,
+        0x20, 0x93, 0x88, 0x22, 0x8f, 0xa4, 0x2c, 0xce, 0x57, 0x33, 0xff, 0x19, 0xab, 0xe1, 0x4e,
+        0x03,
+    ];
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn deflate(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(plain: &[u8]) -> Vec<u8> {
+        zstd::encode_all(plain, 3).unwrap()
+    }
+
+    fn unpacked(body: &[u8], header: Option<&str>) -> Result<Vec<u8>, DecompressError> {
+        decompress(body, header, &Limits::default()).map(std::borrow::Cow::into_owned)
+    }
+
+    #[test]
+    fn every_encoding_is_undone_by_header_or_magic() {
+        for (body, name) in [(gzip(PLAIN), "gzip"), (zlib(PLAIN), "deflate"), (zstd(PLAIN), "ZSTD")]
+        {
+            for header in [None, Some(name), Some("identity"), Some("gzip"), Some("br")] {
+                assert_eq!(unpacked(&body, header).as_deref(), Ok(PLAIN), "{name} as {header:?}");
+            }
+        }
+        assert_eq!(unpacked(&deflate(PLAIN), Some("deflate")).as_deref(), Ok(PLAIN));
+        assert_eq!(unpacked(BROTLI, Some("br")).as_deref(), Ok(PLAIN));
+    }
+
+    #[test]
+    fn members_and_frames_are_joined() {
+        let twice = [PLAIN, PLAIN].concat();
+        assert_eq!(unpacked(&[gzip(PLAIN), gzip(PLAIN)].concat(), None), Ok(twice.clone()));
+        assert_eq!(unpacked(&[zstd(PLAIN), zstd(PLAIN)].concat(), None), Ok(twice));
+    }
+
+    #[test]
+    fn a_plain_body_passes_under_any_header() {
+        for header in [None, Some(""), Some("gzip"), Some("zstd"), Some("deflate"), Some("br")] {
+            assert_eq!(unpacked(PLAIN, header).as_deref(), Ok(PLAIN), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn broken_data_is_an_error() {
+        for header in ["gzip", "zstd", "deflate", "br"] {
+            let found = unpacked(b"\xffnot compressed at all", Some(header));
+            assert!(matches!(found, Err(DecompressError::Broken { .. })), "{header}: {found:?}");
+        }
+        for body in [gzip(PLAIN), zlib(PLAIN), zstd(PLAIN)] {
+            for length in [body.len() / 2, body.len() - 1] {
+                let found = unpacked(&body[..length], None);
+                assert!(matches!(found, Err(DecompressError::Broken { .. })), "{found:?}");
+            }
+        }
+        assert!(matches!(
+            unpacked(&BROTLI[..BROTLI.len() - 1], Some("br")),
+            Err(DecompressError::Broken { .. })
+        ));
+        let unsupported = DecompressError::Unsupported("lzma".to_owned());
+        assert_eq!(unpacked(PLAIN, Some("lzma")), Err(unsupported));
+    }
+
+    #[test]
+    fn the_limit_holds_to_the_byte() {
+        let bomb = vec![b' '; 1_000];
+        for body in [gzip(&bomb), zlib(&bomb), zstd(&bomb), bomb.clone()] {
+            let limits = |bytes| Limits { decompressed_bytes: bytes, ..Limits::default() };
+            assert!(decompress(&body, None, &limits(1_000)).is_ok());
+            let above = decompress(&body, None, &limits(999));
+            assert_eq!(above, Err(DecompressError::TooLarge { limit: 999 }));
+        }
+    }
+}

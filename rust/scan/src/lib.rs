@@ -16,13 +16,68 @@ pub fn lines(body: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
     })
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// High bit set in the lowest byte that is zero, and perhaps in bytes above it.
+#[inline]
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word
+}
+
+/// Position of the first `"`, `\` or control byte at or after `at`, else `bytes.len()`.
+///
+/// Everything before it is the inside of a JSON string that needs no second look.
+#[inline]
+pub fn string_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
+        let escapes = zeros(word ^ (ONES * u64::from(b'\\')));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word;
+        let found = (quotes | escapes | controls) & HIGHS;
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'"' || byte == b'\\' || byte < 0x20 {
+            return at;
+        }
+        at += 1;
+    }
+    at
+}
+
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use super::{lines, string_end};
 
     #[test]
     fn lines_drop_their_ends() {
         let found: Vec<_> = lines(b"ab\r\n\nc").collect();
         assert_eq!(found, [(0, 2), (4, 4), (5, 6)]);
+    }
+
+    #[test]
+    fn string_end_finds_each_special_byte_at_each_place() {
+        for length in 0..40 {
+            for place in 0..length {
+                for byte in 0..=255_u8 {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[place] = byte;
+                    let special = byte == b'"' || byte == b'\\' || byte < 0x20;
+                    let expected = if special { place } else { length };
+                    assert_eq!(string_end(&bytes, 0), expected, "{byte} at {place} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn string_end_skips_what_lies_before_the_start() {
+        assert_eq!(string_end(b"\"\"abc\xc3\xa9\x1f", 2), 7);
+        assert_eq!(string_end(b"abc", 7), 7);
     }
 }

@@ -1,0 +1,69 @@
+//! A key's bytes in, its column out: a perfect hash over the 32 names that can be sent.
+
+use crate::schema::{COLUMNS, at};
+
+/// Columns that can be sent; their positions in the schema are 0 to 31.
+pub(crate) const SENT: usize = 32;
+
+/// The key of a column in JSON: its name, save that `revenue` is stored in another unit.
+pub(crate) const fn name(column: usize) -> &'static str {
+    if column == at::REVENUE { "revenue" } else { COLUMNS[column].name }
+}
+
+/// No two names share a place; the table below does not compile otherwise.
+const fn place(key: &[u8]) -> usize {
+    let fourth = if key.len() > 3 { key[3] } else { key[key.len() - 1] };
+    let (first, last_but_one) = (key[0] as usize, key[key.len() - 2] as usize);
+    (2 * first + 26 * last_but_one + fourth as usize) % 128
+}
+
+const NONE: u8 = u8::MAX;
+
+#[allow(clippy::cast_possible_truncation, reason = "a column is below 32")]
+const TABLE: [u8; 128] = {
+    let mut table = [NONE; 128];
+    let mut column = 0;
+    while column < SENT {
+        let at = place(name(column).as_bytes());
+        assert!(table[at] == NONE, "two names share a place");
+        table[at] = column as u8;
+        column += 1;
+    }
+    table
+};
+
+const NAMES: [&[u8]; SENT] = {
+    let mut names: [&[u8]; SENT] = [b""; SENT];
+    let mut column = 0;
+    while column < SENT {
+        names[column] = name(column).as_bytes();
+        column += 1;
+    }
+    names
+};
+
+/// The column a key stands for.
+#[inline]
+pub(crate) fn column(key: &[u8]) -> Option<usize> {
+    if key.len() < 2 {
+        return None;
+    }
+    let column = TABLE[place(key)] as usize;
+    (column < SENT && NAMES[column] == key).then_some(column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SENT, column, name};
+
+    #[test]
+    fn every_name_is_found_and_nothing_else() {
+        for index in 0..SENT {
+            assert_eq!(column(name(index).as_bytes()), Some(index));
+            assert_eq!(column(format!("{}x", name(index)).as_bytes()), None);
+            assert_eq!(column(&name(index).as_bytes()[1..]), None);
+        }
+        assert_eq!(column(b""), None);
+        assert_eq!(column(b"revenue_micros"), None);
+    }
+}
