@@ -1,6 +1,7 @@
 """Journeys and models in, credit out."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
@@ -48,7 +49,7 @@ class LastTouch:
 class FirstNonDirect:
     """All credit to the first touch whose channel is not in `direct`, else to the first."""
 
-    direct: Set[str] = frozenset({"direct"})
+    direct: AbstractSet[str] = frozenset({"direct"})
     _: KW_ONLY
     name: str = "first_non_direct"
 
@@ -64,7 +65,7 @@ class FirstNonDirect:
 class LastNonDirect:
     """All credit to the last touch whose channel is not in `direct`, else to the last."""
 
-    direct: Set[str] = frozenset({"direct"})
+    direct: AbstractSet[str] = frozenset({"direct"})
     _: KW_ONLY
     name: str = "last_non_direct"
 
@@ -198,7 +199,7 @@ def attribute(journeys: Journeys, model: Model) -> Table:
     >>> attribute(ug.journeys(table), LastTouch()).column("credit").to_pylist()
     [0.0, 1.0]
     """
-    return Table(_core.attribute(_checked(journeys).core, _rule(model)))
+    return Table(_core.attribute(_checked(journeys).core, _checked_model(model).rule()))
 
 
 def compare(journeys: Journeys, models: Iterable[Model]) -> Table:
@@ -217,21 +218,18 @@ def compare(journeys: Journeys, models: Iterable[Model]) -> Table:
     >>> import pyarrow as pa
     >>> import unmogrowp as ug
     >>> paths = pa.table({"path": ["a > b > c"], "conversions": [10]})
-    >>> compare(ug.Journeys.from_paths(paths), [FirstTouch(), PositionBased()])
-    Table: 4 rows × 3 columns
-    channel         first_touch_conversions  position_based_conversions
-    a               10                       4
-    b               0                        2
-    c               0                        4
-    (unattributed)  0                        0
+    >>> shown = compare(ug.Journeys.from_paths(paths), [FirstTouch(), PositionBased()])
+    >>> shown.column("channel").to_pylist()
+    ['a', 'b', 'c', '(unattributed)']
+    >>> [round(credit, 9) for credit in shown.column("position_based_conversions").to_pylist()]
+    [4.0, 2.0, 4.0, 0.0]
     """
     if isinstance(models, Iterable):
-        listed = list(models)
+        listed = [_checked_model(model) for model in models]
     else:
         raise TypeError(f"models must be a list, got `{models!r}`\nhint: write [{models!r}]")
-    rules = [_rule(model) for model in listed]
-    names = [model.name for model in listed]
-    return Table(_core.compare(_checked(journeys).core, names, rules))
+    rules = [(model.name, model.rule()) for model in listed]
+    return Table(_core.compare(_checked(journeys).core, rules))
 
 
 def _checked(journeys: Journeys) -> Journeys:
@@ -243,7 +241,7 @@ def _checked(journeys: Journeys) -> Journeys:
     return journeys
 
 
-def _rule(model: Model) -> _core.Rule:
+def _checked_model(model: Model) -> Model:
     if isinstance(model, type):
         raise TypeError(
             f"expected a model, got the class `{model.__name__}`\nhint: write {model.__name__}()"
@@ -252,4 +250,4 @@ def _rule(model: Model) -> _core.Rule:
         raise TypeError(
             f"expected a model, got `{model!r}`\nhint: pass e.g. ug.LastTouch() or ug.Linear()"
         )
-    return model.rule()
+    return model

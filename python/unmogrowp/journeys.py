@@ -59,12 +59,8 @@ class Journeys:
         >>> import unmogrowp as ug
         >>> import pyarrow as pa
         >>> paths = pa.table({"path": ["ads > mail", "ads"], "conversions": [2, 1]})
-        >>> ug.compare(Journeys.from_paths(paths), [ug.Linear()])
-        Table: 3 rows × 2 columns
-        channel         linear_conversions
-        ads             2
-        mail            1
-        (unattributed)  0
+        >>> Journeys.from_paths(paths)
+        Journeys(3 conversions, 0 unattributed, 3 touches)
         """
         if not sep:
             raise ValueError("sep must not be empty\nhint: pass what stands between two channels")
@@ -197,7 +193,33 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
         "key_touch": key_touch,
         "conversion_id": conversion_id,
     }
+    if conversion is not None:
+        _refuse_columns(named)
+        names = [conversion] if isinstance(conversion, str) else list(conversion)
+        return Journeys(_core.journeys_of_events(given.batches, names, click_us, view_us, policy))
+    _expect_columns(given, is_conversion)
     if value == "value" and "value" not in given.schema:
         named["value"] = None
     columns = {role: name for role, name in named.items() if name is not None}
     return Journeys(_core.journeys(given.batches, columns, click_us, view_us, policy))
+
+
+def _refuse_columns(named: dict[str, str | None]) -> None:
+    """Canonical events have columns of their own."""
+    defaults = journeys.__kwdefaults__
+    for role, name in named.items():
+        if name != defaults[role]:
+            raise TypeError(
+                f"{role} cannot be chosen for canonical events, got `{name}`\n"
+                "hint: leave it out, or leave out `conversion` and name every column"
+            )
+
+
+def _expect_columns(given: Table, is_conversion: str) -> None:
+    """Canonical events without `conversion` are the likeliest mistake."""
+    columns = given.schema
+    if is_conversion not in columns and {"event_name", "event_type"} <= columns.keys():
+        raise SchemaError(
+            f"no column `{is_conversion}` for is_conversion\n"
+            'hint: for canonical events say what converts: conversion=["install", "purchase"]'
+        )

@@ -1,1 +1,460 @@
-//! Empty.
+//! Canonical events in, one row per cohort out: retention, revenue, LTV and ROAS.
+//!
+//! A person starts with the install, else with the first event that is no touch; people with
+//! touches only are no users. The cohort is the touch the start is attributed to (the last one in
+//! its lookback). Day N is `floor(elapsed / 24 h) = N`. A person counts for day N once N days have
+//! passed between the start and the newest event of the input: nothing else says what was seen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+
+use crate::attribution::sum::ExactSum;
+use crate::column::{Bytes, Interner, Map, NULL, TableError, find, micros, narrow, numbers, times};
+use crate::identity::Graph;
+use crate::journey::{
+    Conversions, Entry, Journeys, Labels, Settings, Tag, UNATTRIBUTED, Unordered,
+};
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// Columns that describe the touch; any other describes the event the person started with.
+const TOUCH_COLUMNS: [&str; 7] =
+    ["source", "medium", "campaign", "adset", "creative", "site_id", "click_id"];
+
+/// What to group by and which days to show.
+#[derive(Clone, Copy, Debug)]
+pub struct CohortSettings<'a> {
+    /// A text column of events: of the touch, or for a column a touch does not describe, of the
+    /// start.
+    pub by: &'a str,
+    /// Days since the start, e.g. 1, 7, 30.
+    pub days: &'a [u32],
+    /// Name of the event a person starts with.
+    pub install: &'a str,
+    /// How far the start looks back.
+    pub settings: Settings,
+}
+
+/// Money spent: columns named as `by`, `amount` and `currency`.
+#[derive(Clone, Copy, Debug)]
+pub struct Spend<'a> {
+    /// Of the batches.
+    pub schema: &'a SchemaRef,
+    /// Any number of them.
+    pub batches: &'a [RecordBatch],
+}
+
+/// A row per cohort and currency it has revenue or spend in: the `by` value, `currency`, `users`,
+/// per day `users_<d>` (of an age to count), `retention_<d>`, `revenue_<d>` (of all, so far),
+/// `ltv_<d>` (per user who counts), then `spend` and per day `roas_<d>` (null without spend).
+///
+/// # Errors
+/// A column is missing or of a wrong type, or `stop` was set.
+pub fn cohorts(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    spend: Option<Spend<'_>>,
+    settings: CohortSettings<'_>,
+    stop: &AtomicBool,
+) -> Result<RecordBatch, TableError> {
+    let mut events = Events::default();
+    events.batch(&RecordBatch::new_empty(schema.clone()), settings)?;
+    for batch in batches {
+        if stop.load(Ordering::Relaxed) {
+            return Err(TableError::Cancelled);
+        }
+        events.batch(batch, settings)?;
+    }
+    let keys = {
+        let mut graph = Graph::default();
+        let rows = graph.add(batches)?.rows;
+        graph.person_keys(&rows)
+    };
+    let people = People::new(&events, &keys, settings, stop)?;
+    let mut report = Report::new(settings.days);
+    report.users(&events, &people);
+    report.activity(&events, &people);
+    if let Some(spend) = spend {
+        report.spend(spend, settings.by, &mut events)?;
+    }
+    report.table(settings.by, &events)
+}
+
+/// What an event is to a cohort.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Install,
+    Click,
+    View,
+    Other,
+}
+
+/// The columns that matter, over all batches.
+#[derive(Default)]
+struct Events {
+    times: Vec<i64>,
+    what: Vec<What>,
+    by: Vec<u32>,
+    currencies: Vec<u32>,
+    micros: Vec<i64>,
+    /// Whether the event has revenue, be it 0.
+    earns: Vec<bool>,
+    by_names: Interner,
+    currency_names: Interner,
+}
+
+impl Events {
+    fn batch(
+        &mut self,
+        batch: &RecordBatch,
+        settings: CohortSettings<'_>,
+    ) -> Result<(), TableError> {
+        const ROLE: &str = "canonical events";
+        let rows = batch.num_rows();
+        let column = |name| find(batch, name, ROLE).map(AsRef::as_ref);
+        let text = |name| Bytes::text(column(name)?, name);
+        let by = Bytes::text(find(batch, settings.by, "by")?.as_ref(), settings.by)?;
+        let (names, types) = (text("event_name")?, text("event_type")?);
+        let install = settings.install.as_bytes();
+        let what = |row: usize| match types.get(row) {
+            _ if names.get(row) == Some(install) => What::Install,
+            Some(b"click") => What::Click,
+            Some(b"impression") => What::View,
+            _ => What::Other,
+        };
+        self.times.extend(times(column("timestamp")?, "timestamp", self.times.len())?);
+        self.what.extend((0..rows).map(what));
+        self.by.extend(self.by_names.column(&by, rows));
+        self.currencies.extend(self.currency_names.column(&text("currency")?, rows));
+        let revenue = column("revenue_micros")?;
+        self.micros.extend(micros(revenue, "revenue_micros")?);
+        self.earns.extend((0..rows).map(|row| revenue.is_valid(row)));
+        Ok(())
+    }
+
+    fn is_touch(&self, row: usize) -> bool {
+        matches!(self.what[row], What::Click | What::View)
+    }
+}
+
+/// The event a person started with.
+#[derive(Clone, Copy)]
+struct Start {
+    row: u32,
+    time: i64,
+    is_install: bool,
+}
+
+impl Start {
+    /// Installs before anything else, then the earliest, then the first in the input.
+    fn is_before(&self, other: &Self) -> bool {
+        (!self.is_install, self.time, self.row) < (!other.is_install, other.time, other.row)
+    }
+}
+
+/// Who each event is about, where each of them started, and which cohort that makes.
+struct People {
+    /// Number of each event's person; [`NULL`] where the person never started.
+    of_row: Vec<u32>,
+    starts: Vec<Start>,
+    cohorts: Vec<Cohort>,
+}
+
+/// Ordered as shown: by value, the null value, those without a touch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cohort {
+    Value(u32),
+    Null,
+    Unattributed,
+}
+
+impl Cohort {
+    fn of(value: u32) -> Self {
+        if value == NULL { Self::Null } else { Self::Value(value) }
+    }
+}
+
+impl People {
+    fn new(
+        events: &Events,
+        keys: &[u64],
+        settings: CohortSettings<'_>,
+        stop: &AtomicBool,
+    ) -> Result<Self, TableError> {
+        let mut numbers: Map<u64, u32> = Map::default();
+        let mut starts: Vec<Start> = Vec::new();
+        for (row, key) in keys.iter().enumerate().filter(|(row, _)| !events.is_touch(*row)) {
+            let is_install = events.what[row] == What::Install;
+            let start = Start { row: narrow(row), time: events.times[row], is_install };
+            let number = *numbers.entry(*key).or_insert(narrow(starts.len()));
+            match starts.get_mut(number as usize) {
+                None => starts.push(start),
+                Some(known) if start.is_before(known) => *known = start,
+                Some(_) => {}
+            }
+        }
+        let of_row: Vec<u32> =
+            keys.iter().map(|key| numbers.get(key).copied().unwrap_or(NULL)).collect();
+        let cohorts = cohorts_of(events, &of_row, &starts, settings, stop)?;
+        Ok(Self { of_row, starts, cohorts })
+    }
+}
+
+fn cohorts_of(
+    events: &Events,
+    of_row: &[u32],
+    starts: &[Start],
+    settings: CohortSettings<'_>,
+    stop: &AtomicBool,
+) -> Result<Vec<Cohort>, TableError> {
+    if !TOUCH_COLUMNS.contains(&settings.by) {
+        return Ok(starts.iter().map(|start| Cohort::of(events.by[start.row as usize])).collect());
+    }
+    let mut entries = Vec::new();
+    for (row, person) in of_row.iter().enumerate().filter(|(row, _)| events.is_touch(*row)) {
+        if *person != NULL {
+            let tag = Tag::touch(NULL, events.what[row] == What::View, false)?;
+            let (key, time) = (u64::from(*person), events.times[row]);
+            entries.push(Entry { key, time, row: narrow(row), tag });
+        }
+    }
+    for (person, start) in starts.iter().enumerate() {
+        let tag = Tag::conversion(person)?;
+        entries.push(Entry { key: person as u64, time: start.time, row: start.row, tag });
+    }
+    let conversions = Conversions::unnamed(starts.iter().map(|start| start.row).collect());
+    let unordered =
+        Unordered { entries, channels: Labels::default(), conversions, has_views: true };
+    let journeys = Journeys::build(unordered, settings.settings, stop)?;
+    let mut scratch = Vec::new();
+    let mut cohort = |person| match journeys.journey(person, &mut scratch).touches.last() {
+        Some(touch) => Cohort::of(events.by[touch.row as usize]),
+        None => Cohort::Unattributed,
+    };
+    Ok((0..starts.len()).map(&mut cohort).collect())
+}
+
+/// Sums of one cohort that do not depend on a currency.
+#[derive(Clone, Default)]
+struct Users {
+    count: i64,
+    /// By day: those of an age to count, and those of them active that day.
+    counting: Vec<i64>,
+    active: Vec<i64>,
+}
+
+/// Sums of one cohort in one currency, by day: micros of all, and of those of an age to count.
+#[derive(Clone, Default)]
+struct Money {
+    revenue: Vec<i128>,
+    counting: Vec<i128>,
+    spend: Option<ExactSum>,
+}
+
+struct Report<'a> {
+    days: &'a [u32],
+    users: BTreeMap<Cohort, Users>,
+    money: BTreeMap<(Cohort, u32), Money>,
+    newest: i64,
+}
+
+impl<'a> Report<'a> {
+    fn new(days: &'a [u32]) -> Self {
+        Self { days, users: BTreeMap::new(), money: BTreeMap::new(), newest: i64::MIN }
+    }
+
+    /// Whether `day` has passed for someone who started then.
+    fn counts(&self, start: &Start, day: u32) -> bool {
+        elapsed_days(start.time, self.newest) >= i128::from(day)
+    }
+
+    fn users(&mut self, events: &Events, people: &People) {
+        self.newest = events.times.iter().copied().max().unwrap_or(i64::MIN);
+        for (start, cohort) in people.starts.iter().zip(&people.cohorts) {
+            let counting: Vec<i64> =
+                self.days.iter().map(|day| i64::from(self.counts(start, *day))).collect();
+            let users = self.users.entry(*cohort).or_insert_with(|| self.days.into());
+            users.count += 1;
+            users.counting.iter_mut().zip(counting).for_each(|(sum, one)| *sum += one);
+        }
+    }
+
+    fn activity(&mut self, events: &Events, people: &People) {
+        // One bit per person and day: whoever comes twice a day is one.
+        let mut seen = vec![false; people.starts.len() * self.days.len()];
+        for (row, person) in people.of_row.iter().enumerate() {
+            let person = *person as usize;
+            let Some(start) = people.starts.get(person) else { continue };
+            if events.is_touch(row) || events.times[row] < start.time {
+                continue;
+            }
+            let day = elapsed_days(start.time, events.times[row]);
+            let cohort = people.cohorts[person];
+            for (index, wanted) in self.days.iter().enumerate() {
+                let seen = &mut seen[person * self.days.len() + index];
+                if i128::from(*wanted) == day && !*seen {
+                    *seen = true;
+                    if let Some(users) = self.users.get_mut(&cohort) {
+                        users.active[index] += 1;
+                    }
+                }
+            }
+            if events.earns[row] {
+                self.earn((cohort, events.currencies[row]), start, day, events.micros[row]);
+            }
+        }
+    }
+
+    fn earn(&mut self, key: (Cohort, u32), start: &Start, day: i128, micros: i64) {
+        for (index, wanted) in self.days.iter().enumerate() {
+            let is_counting = self.counts(start, *wanted);
+            let money = self.money.entry(key).or_insert_with(|| self.days.into());
+            if i128::from(*wanted) >= day {
+                money.revenue[index] += i128::from(micros);
+                money.counting[index] += if is_counting { i128::from(micros) } else { 0 };
+            }
+        }
+    }
+
+    fn spend(&mut self, spend: Spend<'_>, by: &str, events: &mut Events) -> Result<(), TableError> {
+        let empty = RecordBatch::new_empty(spend.schema.clone());
+        let mut first_row = 0;
+        for batch in std::iter::once(&empty).chain(spend.batches) {
+            let rows = batch.num_rows();
+            let column = |name| find(batch, name, "spend").map(AsRef::as_ref);
+            let values = events.by_names.column(&Bytes::text(column(by)?, by)?, rows);
+            let currency = Bytes::text(column("currency")?, "currency")?;
+            let currencies = events.currency_names.column(&currency, rows);
+            let amounts = numbers(column("amount")?, "amount")?;
+            for (row, amount) in amounts.into_iter().enumerate() {
+                if !amount.is_finite() {
+                    return Err(TableError::OutOfRange {
+                        name: "amount".to_owned(),
+                        row: first_row + row,
+                        what: "not a finite number",
+                        hint: "fill it with 0",
+                    });
+                }
+                let cohort = match values[row] {
+                    value if value != NULL && is_reserved(events.by_names.value(value)) => {
+                        Cohort::Unattributed
+                    }
+                    value => Cohort::of(value),
+                };
+                self.users.entry(cohort).or_insert_with(|| self.days.into());
+                let money = self.money.entry((cohort, currencies[row]));
+                let money = money.or_insert_with(|| self.days.into());
+                money.spend.get_or_insert_default().add(amount);
+            }
+            first_row += rows;
+        }
+        Ok(())
+    }
+
+    fn table(&self, by: &str, events: &Events) -> Result<RecordBatch, TableError> {
+        let name = |names: &Interner, id: u32| {
+            (id != NULL).then(|| String::from_utf8_lossy(names.value(id)).into_owned())
+        };
+        let label = |cohort: &Cohort| match cohort {
+            Cohort::Value(value) => (0, name(&events.by_names, *value)),
+            Cohort::Null => (1, None),
+            Cohort::Unattributed => (2, Some(UNATTRIBUTED.to_owned())),
+        };
+        let none = Money::from(self.days);
+        // Ascending by value, then by currency, the null currency last.
+        let mut rows = BTreeMap::new();
+        for (cohort, users) in &self.users {
+            let own = self.money.range((*cohort, 0)..=(*cohort, NULL));
+            let mut own: Vec<_> = own.map(|((_, currency), money)| (*currency, money)).collect();
+            if own.is_empty() {
+                own.push((NULL, &none));
+            }
+            for (currency, money) in own {
+                let currency = name(&events.currency_names, currency);
+                let order = (label(cohort), currency.is_none(), currency);
+                rows.insert(order, (users, money));
+            }
+        }
+        let mut out = Columns::default();
+        out.add(
+            by,
+            rows.keys().map(|((_, value), _, _)| value.as_deref()).collect::<StringArray>(),
+        );
+        let currency = rows.keys().map(|(_, _, currency)| currency.as_deref());
+        out.add("currency", currency.collect::<StringArray>());
+        let rows: Vec<_> = rows.into_values().collect();
+        self.columns(&rows, &mut out);
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(out.fields)), out.columns)?)
+    }
+
+    fn columns(&self, rows: &[(&Users, &Money)], out: &mut Columns) {
+        out.add("users", rows.iter().map(|(users, _)| Some(users.count)).collect::<Int64Array>());
+        let each = |out: &mut Columns, name: &str, value: &dyn Fn(&Users, &Money, usize) -> _| {
+            for (index, day) in self.days.iter().enumerate() {
+                let values = rows.iter().map(|(users, money)| value(users, money, index));
+                out.add(&format!("{name}_{day}"), values.collect::<Float64Array>());
+            }
+        };
+        for (index, day) in self.days.iter().enumerate() {
+            let counting = rows.iter().map(|(users, _)| Some(users.counting[index]));
+            out.add(&format!("users_{day}"), counting.collect::<Int64Array>());
+        }
+        each(out, "retention", &|users, _, day| {
+            ratio(users.active[day] as f64, users.counting[day] as f64)
+        });
+        each(out, "revenue", &|_, money, day| Some(amount(money.revenue[day])));
+        each(out, "ltv", &|users, money, day| {
+            ratio(amount(money.counting[day]), users.counting[day] as f64)
+        });
+        let spend = |money: &Money| money.spend.as_ref().map(ExactSum::value);
+        out.add("spend", rows.iter().map(|(_, money)| spend(money)).collect::<Float64Array>());
+        each(out, "roas", &|_, money, day| ratio(amount(money.revenue[day]), spend(money)?));
+    }
+}
+
+#[derive(Default)]
+struct Columns {
+    fields: Vec<Field>,
+    columns: Vec<ArrayRef>,
+}
+
+impl Columns {
+    fn add(&mut self, name: &str, column: impl Array + 'static) {
+        let kind: DataType = column.data_type().clone();
+        self.fields.push(Field::new(name, kind, true));
+        self.columns.push(Arc::new(column));
+    }
+}
+
+impl From<&[u32]> for Users {
+    fn from(days: &[u32]) -> Self {
+        Self { count: 0, counting: vec![0; days.len()], active: vec![0; days.len()] }
+    }
+}
+
+impl From<&[u32]> for Money {
+    fn from(days: &[u32]) -> Self {
+        Self { revenue: vec![0; days.len()], counting: vec![0; days.len()], spend: None }
+    }
+}
+
+fn is_reserved(value: &[u8]) -> bool {
+    value == UNATTRIBUTED.as_bytes()
+}
+
+/// Whole days, rounded down; i128 because two times may lie further apart than an i64 counts.
+fn elapsed_days(start: i64, time: i64) -> i128 {
+    (i128::from(time) - i128::from(start)).div_euclid(i128::from(DAY_US))
+}
+
+fn amount(micros: i128) -> f64 {
+    micros as f64 / 1e6
+}
+
+fn ratio(part: f64, whole: f64) -> Option<f64> {
+    (whole != 0.0).then(|| part / whole)
+}

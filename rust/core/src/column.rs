@@ -14,7 +14,7 @@ use arrow_array::{
     LargeBinaryArray, LargeStringArray, PrimitiveArray, RecordBatch, StringArray, StringViewArray,
 };
 use arrow_schema::{ArrowError, DataType, TimeUnit};
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use thiserror::Error;
 
 /// A table that cannot be read as what it was said to be.
@@ -88,6 +88,9 @@ pub enum TableError {
 }
 
 /// The column called `name`, or an error that says what `role` it was wanted for.
+///
+/// # Errors
+/// The column is missing, of a wrong type, or has a value that cannot be used.
 pub fn find<'a>(
     batch: &'a RecordBatch,
     name: &str,
@@ -158,6 +161,9 @@ impl<'a> Bytes<'a> {
     }
 
     /// Text (not raw bytes), or an error that names the column.
+    ///
+    /// # Errors
+    /// The column is missing, of a wrong type, or has a value that cannot be used.
     pub fn text(array: &'a dyn Array, name: &str) -> Result<Self, TableError> {
         let refused = || wrong(name, array, "text", "cast it to a text type");
         match Self::new(array).ok_or_else(refused)? {
@@ -199,8 +205,18 @@ fn keys(array: &dyn Array) -> Vec<Option<usize>> {
     keys.into_iter().enumerate().map(|(row, key)| array.is_valid(row).then_some(key)).collect()
 }
 
+/// A hash map whose iteration order nothing may depend on.
+pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
 /// The id of a null in what [`Interner::column`] returns.
 pub const NULL: u32 = u32::MAX;
+
+/// A position as the kernels number it. Reading refuses tables of more rows than there are numbers,
+/// and nothing that is numbered outnumbers the rows.
+pub(crate) fn narrow(position: usize) -> u32 {
+    debug_assert!(u32::try_from(position).is_ok(), "more positions than rows can be");
+    u32::try_from(position).unwrap_or(NULL)
+}
 
 /// Different byte strings, numbered in order of first appearance.
 #[derive(Default)]
@@ -277,9 +293,16 @@ fn slice<'a>(ends: &[usize], bytes: &'a [u8], id: u32) -> &'a [u8] {
 
 /// Microseconds of a timestamp column of any unit and zone; nanoseconds are floored.
 /// `first_row` is the number of the chunk's first row.
+///
+/// # Errors
+/// The column is missing, of a wrong type, or has a value that cannot be used.
 pub fn times(array: &dyn Array, name: &str, first_row: usize) -> Result<Vec<i64>, TableError> {
-    if let Some(row) = (array.null_count() > 0).then(|| first_null(array)).flatten() {
+    if let Some(row) = first_null(array) {
         return Err(TableError::Null { name: name.to_owned(), row: first_row + row });
+    }
+    // A column without a value may have lost its type.
+    if array.data_type() == &DataType::Null {
+        return Ok(Vec::new());
     }
     let DataType::Timestamp(unit, _) = array.data_type() else {
         let hint = "cast it to a timestamp: an integer does not say its unit, a date no time";
@@ -323,19 +346,28 @@ fn scaled(
 
 /// The first null row.
 pub fn first_null(array: &dyn Array) -> Option<usize> {
-    // A `Null` array has no bitmap of its own.
-    let nulls = array.logical_nulls()?;
+    // The logical ones: a column of type null has no bitmap, a dictionary may hold a null value.
+    let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0)?;
     (0..array.len()).find(|&row| nulls.is_null(row))
 }
 
-/// A boolean column.
-pub fn booleans<'a>(array: &'a dyn Array, name: &str) -> Result<&'a BooleanArray, TableError> {
-    array.as_boolean_opt().ok_or_else(|| {
+/// A boolean column; a column of nothing but nulls may have lost its type.
+///
+/// # Errors
+/// The column is of a wrong type.
+pub fn booleans(array: &dyn Array, name: &str) -> Result<BooleanArray, TableError> {
+    if array.data_type() == &DataType::Null {
+        return Ok(BooleanArray::new_null(array.len()));
+    }
+    array.as_boolean_opt().cloned().ok_or_else(|| {
         wrong(name, array, "boolean", "compare it: `column == 1` or `column != \"\"` is boolean")
     })
 }
 
 /// Numbers of an integer, decimal or float column as float64; a null is 0.
+///
+/// # Errors
+/// The column is missing, of a wrong type, or has a value that cannot be used.
 pub fn numbers(array: &dyn Array, name: &str) -> Result<Vec<f64>, TableError> {
     macro_rules! plain {
         ($type:ty) => {
@@ -369,6 +401,21 @@ pub fn numbers(array: &dyn Array, name: &str) -> Result<Vec<f64>, TableError> {
         }),
         _ => return Err(wrong(name, array, "a number", "cast it to integer, decimal or float")),
     })
+}
+
+/// Millionths of money as whole numbers; a null is 0. Floats are taken as far as they are whole:
+/// some libraries have no other integers that may be null.
+///
+/// # Errors
+/// The column is of a wrong type.
+pub fn micros(array: &dyn Array, name: &str) -> Result<Vec<i64>, TableError> {
+    if let Some(column) = array.as_primitive_opt::<Int64Type>() {
+        return Ok(column.iter().map(Option::unwrap_or_default).collect());
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "the cast saturates where it is too wide")]
+    let whole = |number: f64| i64::try_from(number as i128).ok().filter(|_| number.fract() == 0.0);
+    let refused = || wrong(name, array, "int64", "cast it to int64");
+    numbers(array, name)?.into_iter().map(|number| whole(number).ok_or_else(refused)).collect()
 }
 
 fn values<T: ArrowPrimitiveType>(
@@ -412,6 +459,9 @@ impl Keys {
     }
 
     /// Keys of one chunk; a null is an error that names the row.
+    ///
+    /// # Errors
+    /// The column is missing, of a wrong type, or has a value that cannot be used.
     pub fn chunk(
         &mut self,
         array: &dyn Array,
@@ -460,6 +510,9 @@ fn integers(array: &dyn Array) -> Vec<u64> {
 }
 
 /// Refuse a column that cannot name a person.
+///
+/// # Errors
+/// The column is missing, of a wrong type, or has a value that cannot be used.
 pub fn person_keys(array: &dyn Array, name: &str) -> Result<Keys, TableError> {
     Keys::new(array.data_type())
         .ok_or_else(|| wrong(name, array, "integer, text or a UUID", "cast it to integer or text"))

@@ -45,6 +45,9 @@ const UNITS: [(&str, i64); 7] = [
 ];
 
 /// Microseconds of `text`, e.g. `36h`; `name` is the parameter an error speaks of.
+///
+/// # Errors
+/// The text is no duration, or one that cannot be used.
 pub fn parse(name: &str, text: &str) -> Result<i64, DurationError> {
     let own = || (name.to_owned(), text.to_owned());
     let malformed = || {

@@ -3,9 +3,10 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use unmogrowp_core::attribution::{self, Model, ModelError};
+use unmogrowp_core::journey::EventSettings;
 
 use crate::door::Door;
-use crate::journeys::{Journeys, Refused};
+use crate::journeys::{Journeys, Refused, settings};
 use crate::table::Batches;
 
 /// A model that cannot be used as asked, on its way to Python.
@@ -68,17 +69,42 @@ fn attribute(py: Python<'_>, journeys: &Journeys, rule: &Rule) -> PyResult<Batch
 fn compare(
     py: Python<'_>,
     journeys: &Journeys,
-    names: Vec<String>,
-    rules: Vec<PyRef<'_, Rule>>,
+    models: Vec<(String, PyRef<'_, Rule>)>,
 ) -> PyResult<Batches> {
-    let models: Vec<_> = names.into_iter().zip(rules.iter().map(|rule| rule.0.clone())).collect();
+    let own = |(name, rule): (String, PyRef<'_, Rule>)| (name, rule.0.clone());
+    let models: Vec<_> = models.into_iter().map(own).collect();
     let journeys = journeys.inner.clone();
     py.enter_long(move |stop| attribution::compare(&journeys, &models, stop).map_err(Unfit))
         .map(Batches::from)
 }
 
+/// Credit of every conversion under every rule model, for a warehouse: touchpoints of whole persons
+/// in, one row per conversion with a list per touch column and per model out.
+#[pyfunction]
+#[pyo3(signature = (
+    touchpoints, *, conversions, click_lookback_us, view_lookback_us, policy="partition"
+))]
+fn credits(
+    py: Python<'_>,
+    touchpoints: &Batches,
+    conversions: Vec<String>,
+    click_lookback_us: i64,
+    view_lookback_us: i64,
+    policy: &str,
+) -> PyResult<Batches> {
+    let settings = settings(click_lookback_us, view_lookback_us, policy)?;
+    let (schema, batches) = (touchpoints.schema(), touchpoints.batches().to_vec());
+    py.enter_long(move |stop| {
+        let conversions = conversions.as_slice();
+        let settings = EventSettings { conversions, settings, allows_reserved: true };
+        attribution::credits(&schema, &batches, settings, stop).map_err(Unfit)
+    })
+    .map(Batches::from)
+}
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Rule>()?;
     m.add_function(wrap_pyfunction!(attribute, m)?)?;
-    m.add_function(wrap_pyfunction!(compare, m)?)
+    m.add_function(wrap_pyfunction!(compare, m)?)?;
+    m.add_function(wrap_pyfunction!(credits, m)?)
 }

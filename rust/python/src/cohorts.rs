@@ -1,7 +1,37 @@
-//! Empty.
+//! Canonical events in, cohorts out.
 
 use pyo3::prelude::*;
+use unmogrowp_core::cohort::{self, CohortSettings, Spend};
 
-pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::door::Door;
+use crate::journeys::{Refused, settings};
+use crate::table::Batches;
+
+/// One row per cohort and currency.
+#[pyfunction]
+#[pyo3(signature = (events, by, days, install, click_lookback_us, view_lookback_us, spend=None))]
+#[allow(clippy::too_many_arguments, reason = "one per keyword of `unmogrowp.cohorts`")]
+fn cohorts(
+    py: Python<'_>,
+    events: &Batches,
+    by: String,
+    days: Vec<u32>,
+    install: String,
+    click_lookback_us: i64,
+    view_lookback_us: i64,
+    spend: Option<&Batches>,
+) -> PyResult<Batches> {
+    let settings = settings(click_lookback_us, view_lookback_us, "partition")?;
+    let (schema, batches) = (events.schema(), events.batches().to_vec());
+    let spend = spend.map(|spend| (spend.schema(), spend.batches().to_vec()));
+    py.enter_long(move |stop| {
+        let spend = spend.as_ref().map(|(schema, batches)| Spend { schema, batches });
+        let settings = CohortSettings { by: &by, days: &days, install: &install, settings };
+        cohort::cohorts(&schema, &batches, spend, settings, stop).map_err(Refused)
+    })
+    .map(Batches::from)
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(cohorts, m)?)
 }

@@ -7,7 +7,8 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
 use unmogrowp_core::column::TableError;
 use unmogrowp_core::duration;
-use unmogrowp_core::journey::{self, Names, Policy, Settings};
+use unmogrowp_core::identity::Graph;
+use unmogrowp_core::journey::{self, EventSettings, Names, Policy, Settings};
 
 use crate::door::Door;
 use crate::table::Batches;
@@ -109,6 +110,29 @@ fn journeys(
     })
 }
 
+/// Journeys of canonical events: people by the ids seen together, touches by `event_type`.
+#[pyfunction]
+fn journeys_of_events(
+    py: Python<'_>,
+    events: &Batches,
+    conversions: Vec<String>,
+    click_lookback_us: i64,
+    view_lookback_us: i64,
+    policy: &str,
+) -> PyResult<Journeys> {
+    let settings = settings(click_lookback_us, view_lookback_us, policy)?;
+    let (schema, batches) = (events.schema(), events.batches().to_vec());
+    py.enter_long(move |stop| {
+        let conversions = conversions.as_slice();
+        let settings = EventSettings { conversions, settings, allows_reserved: false };
+        let mut graph = Graph::default();
+        let rows = graph.add(&batches)?.rows;
+        let persons = graph.person_keys(&rows);
+        let journeys = journey::read_events(&schema, &batches, &persons, settings, stop)?;
+        Ok::<_, Refused>(Journeys::from(journeys))
+    })
+}
+
 /// Journeys of aggregated paths.
 #[pyfunction]
 fn journeys_from_paths(py: Python<'_>, table: &Batches, separator: String) -> PyResult<Journeys> {
@@ -129,6 +153,7 @@ fn duration_us(name: &str, text: &str) -> PyResult<i64> {
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Journeys>()?;
     m.add_function(wrap_pyfunction!(journeys, m)?)?;
+    m.add_function(wrap_pyfunction!(journeys_of_events, m)?)?;
     m.add_function(wrap_pyfunction!(journeys_from_paths, m)?)?;
     m.add_function(wrap_pyfunction!(duration_us, m)?)
 }

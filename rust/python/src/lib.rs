@@ -6,6 +6,7 @@ mod attribution;
 mod cohorts;
 mod door;
 mod events;
+mod identity;
 mod inlets;
 mod intake;
 mod journeys;
@@ -19,6 +20,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     table::register(m)?;
     events::register(m)?;
+    identity::register(m)?;
     journeys::register(m)?;
     attribution::register(m)?;
     cohorts::register(m)?;

@@ -28,6 +28,16 @@ macro_rules! text {
     }};
 }
 
+macro_rules! binary {
+    ($list:expr, $array:expr, $rows:expr) => {{
+        let array = $array;
+        for row in 0..$rows {
+            let value = (!array.is_null(row)).then(|| PyBytes::new($list.py(), array.value(row)));
+            $list.append(value)?;
+        }
+    }};
+}
+
 /// Append the first `rows` values of `array` to `list`.
 pub(super) fn append(list: &Bound<'_, PyList>, array: &ArrayRef, rows: usize) -> PyResult<()> {
     match array.data_type() {
@@ -45,7 +55,12 @@ pub(super) fn append(list: &Bound<'_, PyList>, array: &ArrayRef, rows: usize) ->
         DataType::Utf8 => text!(list, array.as_string::<i32>(), rows),
         DataType::LargeUtf8 => text!(list, array.as_string::<i64>(), rows),
         DataType::Utf8View => text!(list, array.as_string_view(), rows),
-        DataType::FixedSizeBinary(_) => binary(list, array, rows)?,
+        DataType::Null => (0..rows).try_for_each(|_| list.append(list.py().None()))?,
+        DataType::FixedSizeBinary(_) => binary!(list, array.as_fixed_size_binary(), rows),
+        DataType::Binary => binary!(list, array.as_binary::<i32>(), rows),
+        DataType::LargeBinary => binary!(list, array.as_binary::<i64>(), rows),
+        DataType::BinaryView => binary!(list, array.as_binary_view(), rows),
+        DataType::List(_) => lists(list, array, rows)?,
         DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => times(list, array, rows)?,
         DataType::Dictionary(_, _) => dictionary(list, array, rows)?,
         other => {
@@ -57,11 +72,16 @@ pub(super) fn append(list: &Bound<'_, PyList>, array: &ArrayRef, rows: usize) ->
     Ok(())
 }
 
-fn binary(list: &Bound<'_, PyList>, array: &ArrayRef, rows: usize) -> PyResult<()> {
-    let array = array.as_fixed_size_binary();
+fn lists(list: &Bound<'_, PyList>, array: &ArrayRef, rows: usize) -> PyResult<()> {
+    let array = array.as_list::<i32>();
     for row in 0..rows {
-        let value = (!array.is_null(row)).then(|| PyBytes::new(list.py(), array.value(row)));
-        list.append(value)?;
+        if array.is_null(row) {
+            list.append(list.py().None())?;
+            continue;
+        }
+        let (items, own) = (array.value(row), PyList::empty(list.py()));
+        append(&own, &items, items.len())?;
+        list.append(own)?;
     }
     Ok(())
 }

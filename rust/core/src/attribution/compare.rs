@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field, Schema};
 
 use super::sum::ExactSum;
 use super::{Model, ModelError, Rule};
-use crate::column::{NULL, TableError};
+use crate::column::{NULL, TableError, narrow};
 use crate::journey::{Journeys, UNATTRIBUTED};
 
 /// How many conversions pass between two looks at whether to stop.
@@ -19,6 +19,9 @@ const LOOK_EVERY: usize = 1 << 14;
 ///
 /// Channels ascend; the null channel and then `(unattributed)` come last. With currencies there is
 /// one row per channel and currency, the null currency last.
+///
+/// # Errors
+/// The model does not fit the journeys, the table is not canonical, or `stop` was set.
 pub fn compare(
     journeys: &Journeys,
     models: &[(String, Model)],
@@ -158,8 +161,10 @@ impl<'a> Totals<'a> {
 fn currencies(journeys: &Journeys) -> Vec<u32> {
     let Some((ids, names)) = &journeys.conversions().currencies else { return vec![NULL] };
     let mut used = vec![false; names.len() + 1];
-    ids.iter().for_each(|id| used[(*id as usize).min(names.len())] = true);
-    let mut found: Vec<u32> = (0..names.len() as u32).filter(|id| used[*id as usize]).collect();
+    for id in ids {
+        used[(*id as usize).min(names.len())] = true;
+    }
+    let mut found: Vec<u32> = (0..narrow(names.len())).filter(|id| used[*id as usize]).collect();
     found.sort_by_key(|id| &names[*id as usize]);
     if used[names.len()] || found.is_empty() {
         found.push(NULL);

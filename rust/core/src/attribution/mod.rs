@@ -1,13 +1,15 @@
 //! Journeys in, credit out: how each conversion is shared among its touches.
 
 mod compare;
+mod credits;
 mod rules;
-mod sum;
+pub(crate) mod sum;
 mod touches;
 
 use thiserror::Error;
 
 pub use compare::compare;
+pub use credits::credits;
 pub use touches::attribute;
 
 use crate::column::TableError;
@@ -99,6 +101,9 @@ const HALF_LIFE_US: i64 = 7 * 86_400_000_000;
 
 impl Model {
     /// The model called `name`, with its default parameters.
+    ///
+    /// # Errors
+    /// No such model can be made.
     pub fn parse(name: &str) -> Result<Self, ModelError> {
         let direct = || vec!["direct".to_owned()];
         Ok(match name {
@@ -117,6 +122,9 @@ impl Model {
     }
 
     /// Shares for the ends, checked.
+    ///
+    /// # Errors
+    /// No such model can be made.
     pub fn position_based(first: f64, last: f64) -> Result<Self, ModelError> {
         // A hair above 1 is how 0.7 + 0.3 may add up.
         let fits = first >= 0.0 && last >= 0.0 && first + last <= 1.0 + 1e-12;
@@ -128,6 +136,9 @@ impl Model {
     }
 
     /// A half-life, checked.
+    ///
+    /// # Errors
+    /// No such model can be made.
     pub fn time_decay(half_life_us: i64, is_stepped: bool) -> Result<Self, ModelError> {
         if half_life_us > 0 {
             Ok(Self::TimeDecay { half_life_us, is_stepped })

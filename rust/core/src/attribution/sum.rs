@@ -89,7 +89,8 @@ impl ExactSum {
         if exact.steps[..low].iter().any(|step| *step != 0) {
             digits |= 1;
         }
-        let exponent = ((exact.base + low) * STEP_BITS) as i32 + LOWEST_EXPONENT;
+        let lowest = i32::try_from((exact.base + low) * STEP_BITS).unwrap_or(i32::MAX);
+        let exponent = lowest.saturating_add(LOWEST_EXPONENT);
         // In two halves: one power of two alone may not be a normal float.
         let half = exponent / 2;
         let value = digits as f64 * 2_f64.powi(half) * 2_f64.powi(exponent - half);

@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::take::take;
 
 use super::{Model, ModelError, Rule};
-use crate::column::{NULL, TableError};
+use crate::column::{NULL, TableError, narrow};
 use crate::journey::{Journeys, Touch, UNATTRIBUTED};
 
 /// Rows and bytes of channel names after which a new batch begins.
@@ -18,6 +18,9 @@ const BATCH_BYTES: usize = 1 << 30;
 
 /// `conversion_id`, `touch_index`, `channel`, `credit`, and `value` and `currency` where the
 /// journeys have them: conversions in input order, their touches in order.
+///
+/// # Errors
+/// The model does not fit the journeys, the table is not canonical, or `stop` was set.
 pub fn attribute(
     journeys: &Journeys,
     model: &Model,
@@ -37,7 +40,7 @@ pub fn attribute(
             rule.weigh(&journey, &mut weights);
         }
         for (position, (touch, weight)) in journey.touches.iter().zip(&weights).enumerate() {
-            out.push(index, Some((position as u32, touch)), *weight);
+            out.push(index, Some((narrow(position), touch)), *weight);
             if out.is_full() {
                 batches.push(out.take(&schema)?);
                 if stop.load(Ordering::Relaxed) {
@@ -93,7 +96,7 @@ impl<'a> Out<'a> {
 
     fn push(&mut self, index: usize, touch: Option<(u32, &Touch)>, share: f64) {
         let conversions = self.journeys.conversions();
-        self.conversions.push(index as u32);
+        self.conversions.push(narrow(index));
         self.positions.append_option(touch.map(|(position, _)| position));
         match touch {
             None => self.channels.append_value(UNATTRIBUTED),

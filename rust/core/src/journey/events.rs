@@ -1,15 +1,14 @@
 //! Canonical events in, rows for the kernel out: touches by `event_type`, conversions by name.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter;
 
 use super::read::{Channels, joined, next_first, number_null_name, views};
-use super::{Conversions, Journeys, Row, Rows, Settings, Tag};
-use crate::column::{Bytes, Interner, NULL, TableError, find, numbers, times};
+use super::{Conversions, Entry, Journeys, Settings, Tag, Unordered};
+use crate::column::{Bytes, Interner, NULL, TableError, find, narrow, numbers, times};
 
 /// What to make of canonical events.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +23,9 @@ pub struct EventSettings<'a> {
 }
 
 /// Journeys of canonical events, given one person key per row over all batches.
+///
+/// # Errors
+/// The table is not what it was said to be, or `stop` was set.
 pub fn read_events(
     schema: &SchemaRef,
     batches: &[RecordBatch],
@@ -51,7 +53,7 @@ struct EventReader {
     /// Names below this number convert: the wanted ones are interned first.
     wanted: u32,
     currencies: Interner,
-    rows: Vec<Row>,
+    entries: Vec<Entry>,
     ids: Vec<ArrayRef>,
     conversions: Conversions,
     values: Vec<f64>,
@@ -68,19 +70,12 @@ impl EventReader {
         }
         Self {
             channels: Channels::new(!settings.allows_reserved),
-            wanted: names.len() as u32,
+            wanted: narrow(names.len()),
             names,
             currencies: Interner::default(),
-            rows: Vec::new(),
+            entries: Vec::new(),
             ids: Vec::new(),
-            conversions: Conversions {
-                rows: Vec::new(),
-                ids: Arc::new(Int64Array::from(Vec::<i64>::new())),
-                names: Vec::new(),
-                values: None,
-                currencies: None,
-                weights: None,
-            },
+            conversions: Conversions::unnamed(Vec::new()),
             values: Vec::new(),
             currency_ids: Vec::new(),
             first_row: 0,
@@ -107,7 +102,7 @@ impl EventReader {
         for row in 0..rows {
             let tag = if mask.value(row) {
                 let index = self.conversions.rows.len();
-                self.conversions.rows.push((self.first_row + row) as u32);
+                self.conversions.rows.push(narrow(self.first_row + row));
                 self.conversions.names.push(names[row]);
                 self.values.push(micros[row] / 1e6);
                 self.currency_ids.push(currencies[row]);
@@ -119,14 +114,14 @@ impl EventReader {
             } else {
                 continue;
             };
-            let number = (self.first_row + row) as u32;
-            self.rows.push(Row { key: persons[row], time: times[row], row: number, tag });
+            let number = narrow(self.first_row + row);
+            self.entries.push(Entry { key: persons[row], time: times[row], row: number, tag });
         }
         self.first_row = next;
         Ok(())
     }
 
-    fn finish(self) -> Result<Rows, TableError> {
+    fn finish(self) -> Result<Unordered, TableError> {
         let mut conversions = self.conversions;
         number_null_name(&mut conversions.names, self.names.len());
         conversions.ids = joined(&self.ids)?;
@@ -134,6 +129,6 @@ impl EventReader {
         conversions.currencies = Some((self.currency_ids, self.currencies.texts()));
         debug_assert!(!conversions.names.contains(&NULL));
         let channels = self.channels.finish();
-        Ok(Rows { rows: self.rows, channels, conversions, has_views: self.has_views })
+        Ok(Unordered { entries: self.entries, channels, conversions, has_views: self.has_views })
     }
 }

@@ -1,6 +1,6 @@
 //! Touches and conversions in, journeys out: which touches each conversion may credit.
 //!
-//! `Rows ─partition by person, sort by time→ touches grouped by person ─lookback, policy→ one span
+//! `rows ─partition by person, sort by time→ touches grouped by person ─lookback, policy→ one span
 //! of touches per conversion`. Touches of people who never converted stay in, for models that need
 //! them.
 
@@ -8,15 +8,16 @@ mod events;
 mod paths;
 mod read;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow_array::ArrayRef;
+use arrow_array::{ArrayRef, Int64Array};
 
 pub use events::{EventSettings, read_events};
 pub use paths::read_paths;
 pub use read::{Names, read};
 
-use crate::column::{NULL, TableError};
+use crate::column::{NULL, TableError, narrow};
 
 /// The row of results that is no channel.
 pub const UNATTRIBUTED: &str = "(unattributed)";
@@ -102,14 +103,14 @@ impl Tag {
 
 /// One row as the kernel moves it around.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Row {
+pub(crate) struct Entry {
     pub(crate) key: u64,
     pub(crate) time: i64,
     pub(crate) row: u32,
     pub(crate) tag: Tag,
 }
 
-impl Row {
+impl Entry {
     /// Person, time, touches before conversions, input order.
     fn order(&self) -> (u64, i64, u64) {
         let class = u64::from(self.tag.is_conversion()) << 32;
@@ -165,7 +166,7 @@ pub struct Labels {
 /// The conversions, in input order.
 #[derive(Debug)]
 pub struct Conversions {
-    /// Row of each in the input.
+    /// Entry of each in the input.
     pub rows: Vec<u32>,
     /// What the user calls each; any type.
     pub ids: ArrayRef,
@@ -179,6 +180,20 @@ pub struct Conversions {
     pub weights: Option<Vec<f64>>,
 }
 
+impl Conversions {
+    /// Conversions all of one name, with nothing known but their rows.
+    pub(crate) fn unnamed(rows: Vec<u32>) -> Self {
+        Self {
+            ids: Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| i64::from(*row)))),
+            names: vec![0; rows.len()],
+            rows,
+            values: None,
+            currencies: None,
+            weights: None,
+        }
+    }
+}
+
 /// The touches a conversion may credit: those from `start` to `stop`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
@@ -187,9 +202,9 @@ struct Span {
     time: i64,
 }
 
-/// Rows as read, before they are put in order.
-pub(crate) struct Rows {
-    pub(crate) rows: Vec<Row>,
+/// Unordered as read, before they are put in order.
+pub(crate) struct Unordered {
+    pub(crate) entries: Vec<Entry>,
     pub(crate) channels: Labels,
     pub(crate) conversions: Conversions,
     pub(crate) has_views: bool,
@@ -213,18 +228,18 @@ pub struct Journeys {
 impl Journeys {
     /// Put rows in order and find each conversion's touches; `stop` ends it early.
     pub(crate) fn build(
-        rows: Rows,
+        given: Unordered,
         settings: Settings,
         stop: &AtomicBool,
     ) -> Result<Self, TableError> {
-        let Rows { rows, channels, conversions, has_views } = rows;
+        let Unordered { entries, channels, conversions, has_views } = given;
         let is_mixed = has_views && settings.click_lookback_us != settings.view_lookback_us;
         let reach_us = if has_views {
             settings.click_lookback_us.max(settings.view_lookback_us)
         } else {
             settings.click_lookback_us
         };
-        let touch_count = rows.len() - conversions.rows.len();
+        let touch_count = entries.len() - conversions.rows.len();
         let mut walk = Walk {
             touches: Vec::with_capacity(touch_count),
             persons: Vec::new(),
@@ -234,14 +249,14 @@ impl Journeys {
             reach_us: reach_us.unsigned_abs(),
             is_partition: settings.policy == Policy::Partition,
         };
-        let (mut rows, ends) = partition(rows);
+        let (mut entries, ends) = partition(entries);
         let mut start = 0;
         for end in ends {
             if stop.load(Ordering::Relaxed) {
                 return Err(TableError::Cancelled);
             }
-            let part = &mut rows[start..end];
-            part.sort_unstable_by_key(Row::order);
+            let part = &mut entries[start..end];
+            part.sort_unstable_by_key(Entry::order);
             part.chunk_by(|a, b| a.key == b.key).for_each(|person| walk.person(person));
             start = end;
         }
@@ -365,25 +380,25 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn person(&mut self, rows: &[Row]) {
+    fn person(&mut self, rows: &[Entry]) {
         let mut low = self.touches.len();
-        let person = self.persons.len() as u32 + 1;
+        let person = narrow(self.persons.len() + 1);
         for row in rows {
             if row.tag.is_conversion() {
                 while self.touches.get(low).is_some_and(|t| t.age_us(row.time) > self.reach_us) {
                     low += 1;
                 }
-                self.conversion(row, person, low as u32);
+                self.conversion(row, person, narrow(low));
             } else {
                 self.touches.push(Touch { time: row.time, row: row.row, tag: row.tag });
             }
         }
-        self.persons.push(self.touches.len() as u32);
+        self.persons.push(narrow(self.touches.len()));
     }
 
-    fn conversion(&mut self, row: &Row, person: u32, low: u32) {
+    fn conversion(&mut self, row: &Entry, person: u32, low: u32) {
         let index = row.tag.index();
-        let stop = self.touches.len() as u32;
+        let stop = narrow(self.touches.len());
         let consumed = &mut self.consumed[self.names[index] as usize];
         let start = match *consumed {
             (last, until) if self.is_partition && last == person => low.max(until),
@@ -394,19 +409,22 @@ impl Walk<'_> {
     }
 }
 
-/// Rows per partition that sort well inside the second-level cache.
+/// Unordered per partition that sort well inside the second-level cache.
 const PARTITION_ROWS: usize = 4_096;
 const PARTITION_BITS_MAX: u32 = 10;
 
 /// Bring rows of one person together: moved into partitions by a hash of the person, whose ends
 /// are returned. Moving beats indexing: a gather costs more than a row.
-fn partition(rows: Vec<Row>) -> (Vec<Row>, Vec<usize>) {
+fn partition(rows: Vec<Entry>) -> (Vec<Entry>, Vec<usize>) {
     let bits = (rows.len() / PARTITION_ROWS + 1).ilog2().min(PARTITION_BITS_MAX);
     if bits == 0 {
         let end = rows.len();
         return (rows, vec![end]);
     }
-    let home = |row: &Row| (row.key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)) as usize;
+    let home = |row: &Entry| {
+        let hash = row.key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits);
+        usize::try_from(hash).unwrap_or_default()
+    };
     let mut counts = vec![0_usize; 1 << bits];
     for row in &rows {
         counts[home(row)] += 1;
@@ -415,7 +433,7 @@ fn partition(rows: Vec<Row>) -> (Vec<Row>, Vec<usize>) {
     for part in 1..counts.len() {
         next[part] = next[part - 1] + counts[part - 1];
     }
-    let mut moved = vec![Row::default(); rows.len()];
+    let mut moved = vec![Entry::default(); rows.len()];
     for row in &rows {
         let at = &mut next[home(row)];
         moved[*at] = *row;

@@ -1,19 +1,21 @@
 //! Aggregated paths in, journeys without times out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 
 use super::read::{Channels, next_first};
 use super::{Conversions, Journeys, Settings, Span, Tag, Touch};
-use crate::column::{Bytes, NULL, TableError, find, first_null, numbers};
+use crate::column::{Bytes, NULL, TableError, find, first_null, narrow, numbers};
 
 /// Journeys of a table with columns `path` (text split at `separator`, or a list of text),
 /// `conversions`, and where present `value` (of all conversions of the path together) and `nulls`
 /// (how often the path ended without one).
+///
+/// # Errors
+/// The table is not what it was said to be, or `stop` was set.
 pub fn read_paths(
     schema: &SchemaRef,
     batches: &[RecordBatch],
@@ -122,29 +124,25 @@ impl Paths<'_> {
 
     fn path(&mut self, channels: Vec<u32>) -> Result<(), TableError> {
         let row = self.spans.len();
-        let start = self.touches.len() as u32;
+        let start = narrow(self.touches.len());
         for channel in channels {
             self.channels.touch(channel, row)?;
             let tag = Tag::touch(channel, false, false)?;
-            self.touches.push(Touch { time: 0, row: row as u32, tag });
+            self.touches.push(Touch { time: 0, row: narrow(row), tag });
         }
         if self.touches.len() >= NULL as usize {
             return Err(TableError::TooMany { what: "touches", max: NULL });
         }
-        self.spans.push(Span { start, stop: self.touches.len() as u32, time: 0 });
+        self.spans.push(Span { start, stop: narrow(self.touches.len()), time: 0 });
         Ok(())
     }
 
     fn finish(self) -> Journeys {
-        let rows: Vec<u32> = (0..self.spans.len() as u32).collect();
-        let ids = Int64Array::from_iter_values(rows.iter().map(|row| i64::from(*row)));
+        let rows: Vec<u32> = (0..narrow(self.spans.len())).collect();
         let conversions = Conversions {
-            names: vec![0; rows.len()],
-            ids: Arc::new(ids),
-            rows,
             values: self.values,
-            currencies: None,
             weights: Some(self.weights),
+            ..Conversions::unnamed(rows)
         };
         Journeys {
             persons: self.spans.iter().map(|span| span.stop).collect(),

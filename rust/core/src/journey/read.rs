@@ -8,10 +8,10 @@ use arrow_schema::{DataType, SchemaRef};
 use arrow_select::concat::concat;
 use arrow_select::filter::filter;
 
-use super::{Conversions, Journeys, Labels, Row, Rows, Settings, Tag, UNATTRIBUTED};
+use super::{Conversions, Entry, Journeys, Labels, Settings, Tag, UNATTRIBUTED, Unordered};
 use crate::column::{
-    Bytes, Interner, Keys, NULL, TableError, booleans, find, first_null, numbers, person_keys,
-    times,
+    Bytes, Interner, Keys, NULL, TableError, booleans, find, first_null, narrow, numbers,
+    person_keys, times,
 };
 
 /// Which column plays which part. Optional ones are none.
@@ -31,6 +31,9 @@ pub struct Names {
 }
 
 /// Journeys of any table; `stop` ends it early.
+///
+/// # Errors
+/// The table is not what it was said to be, or `stop` was set.
 pub fn read(
     schema: &SchemaRef,
     batches: &[RecordBatch],
@@ -104,7 +107,7 @@ struct Reader<'a> {
     channels: Channels,
     conversion_names: Interner,
     currencies: Interner,
-    rows: Vec<Row>,
+    entries: Vec<Entry>,
     ids: Vec<ArrayRef>,
     conversions: Conversions,
     first_row: usize,
@@ -112,13 +115,13 @@ struct Reader<'a> {
 }
 
 /// The columns of one chunk, read.
-struct Chunk<'a> {
+struct Chunk {
     keys: Vec<u64>,
     times: Vec<i64>,
     channels: Vec<u32>,
-    is_conversion: &'a BooleanArray,
+    is_conversion: BooleanArray,
     is_view: Option<Vec<bool>>,
-    is_key: Option<&'a BooleanArray>,
+    is_key: Option<BooleanArray>,
     values: Option<Vec<f64>>,
     names: Option<Vec<u32>>,
     currencies: Option<Vec<u32>>,
@@ -128,12 +131,9 @@ impl<'a> Reader<'a> {
     fn new(empty: &RecordBatch, names: &'a Names) -> Result<Self, TableError> {
         let keys = person_keys(find(empty, &names.user, "user")?, &names.user)?;
         let conversions = Conversions {
-            rows: Vec::new(),
-            ids: Arc::new(Int64Array::from(Vec::<i64>::new())),
-            names: Vec::new(),
             values: names.value.as_ref().map(|_| Vec::new()),
             currencies: names.currency.as_ref().map(|_| (Vec::new(), Vec::new())),
-            weights: None,
+            ..Conversions::unnamed(Vec::new())
         };
         Ok(Self {
             names,
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
             channels: Channels::new(true),
             conversion_names: Interner::default(),
             currencies: Interner::default(),
-            rows: Vec::new(),
+            entries: Vec::new(),
             ids: Vec::new(),
             conversions,
             first_row: 0,
@@ -154,9 +154,9 @@ impl<'a> Reader<'a> {
         let chunk = self.columns(batch)?;
         if let Some(name) = &self.names.conversion_id {
             let ids = find(batch, name, "conversion_id")?;
-            self.ids.push(filter(ids, chunk.is_conversion)?);
+            self.ids.push(filter(ids, &chunk.is_conversion)?);
         }
-        self.rows.reserve(batch.num_rows());
+        self.entries.reserve(batch.num_rows());
         for row in 0..batch.num_rows() {
             let tag = if chunk.is_conversion.value(row) {
                 self.conversion(&chunk, row)?
@@ -164,20 +164,20 @@ impl<'a> Reader<'a> {
                 self.touch(&chunk, row)?
             };
             let (key, time) = (chunk.keys[row], chunk.times[row]);
-            self.rows.push(Row { key, time, row: (self.first_row + row) as u32, tag });
+            self.entries.push(Entry { key, time, row: narrow(self.first_row + row), tag });
         }
         self.first_row = next;
         Ok(())
     }
 
-    fn columns<'b>(&mut self, batch: &'b RecordBatch) -> Result<Chunk<'b>, TableError> {
+    fn columns(&mut self, batch: &RecordBatch) -> Result<Chunk, TableError> {
         let (names, first) = (self.names, self.first_row);
         let user = find(batch, &names.user, "user")?;
         let time = find(batch, &names.time, "time")?;
         let channel = Bytes::text(find(batch, &names.channel, "channel")?, &names.channel)?;
         let is_conversion = find(batch, &names.is_conversion, "is_conversion")?;
         let is_conversion = booleans(is_conversion, &names.is_conversion)?;
-        if let Some(row) = first_null(is_conversion) {
+        if let Some(row) = first_null(&is_conversion) {
             return Err(TableError::Null { name: names.is_conversion.clone(), row: first + row });
         }
         Ok(Chunk {
@@ -200,19 +200,20 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn touch(&mut self, chunk: &Chunk<'_>, row: usize) -> Result<Tag, TableError> {
+    fn touch(&mut self, chunk: &Chunk, row: usize) -> Result<Tag, TableError> {
         let channel = chunk.channels[row];
         self.channels.touch(channel, self.first_row + row)?;
         let is_view = chunk.is_view.as_ref().is_some_and(|views| views[row]);
         self.has_views |= is_view;
-        let is_key = chunk.is_key.is_some_and(|keys| keys.is_valid(row) && keys.value(row));
+        let is_key =
+            chunk.is_key.as_ref().is_some_and(|keys| keys.is_valid(row) && keys.value(row));
         Tag::touch(channel, is_view, is_key)
     }
 
-    fn conversion(&mut self, chunk: &Chunk<'_>, row: usize) -> Result<Tag, TableError> {
+    fn conversion(&mut self, chunk: &Chunk, row: usize) -> Result<Tag, TableError> {
         let conversions = &mut self.conversions;
         let tag = Tag::conversion(conversions.rows.len())?;
-        conversions.rows.push((self.first_row + row) as u32);
+        conversions.rows.push(narrow(self.first_row + row));
         // A null name is a name of its own, the last number; without names all are the same.
         conversions.names.push(chunk.names.as_ref().map_or(0, |names| names[row]));
         if let (Some(all), Some(values)) = (&mut conversions.values, &chunk.values) {
@@ -233,7 +234,7 @@ impl<'a> Reader<'a> {
         Ok(tag)
     }
 
-    fn finish(self) -> Result<Rows, TableError> {
+    fn finish(self) -> Result<Unordered, TableError> {
         let mut conversions = self.conversions;
         conversions.ids = if self.names.conversion_id.is_some() {
             joined(&self.ids)?
@@ -245,7 +246,7 @@ impl<'a> Reader<'a> {
             *names = self.currencies.texts();
         }
         let channels = self.channels.finish();
-        Ok(Rows { rows: self.rows, channels, conversions, has_views: self.has_views })
+        Ok(Unordered { entries: self.entries, channels, conversions, has_views: self.has_views })
     }
 }
 
@@ -261,7 +262,7 @@ fn optional<'a, T>(
 
 /// A null conversion name is a name like any other: the number after the last.
 pub(super) fn number_null_name(names: &mut [u32], count: usize) {
-    let null = count as u32;
+    let null = narrow(count);
     names.iter_mut().filter(|name| **name == NULL).for_each(|name| *name = null);
 }
 

@@ -1,0 +1,67 @@
+"""Canonical events in, one row per cohort out: retention, revenue, LTV and ROAS."""
+
+from collections.abc import Sequence
+
+from unmogrowp import _core
+from unmogrowp.journeys import Duration, microseconds
+from unmogrowp.table import ArrowStream, Table
+
+
+def cohorts(  # noqa: PLR0913 - one keyword per setting
+    events: ArrowStream,
+    *,
+    by: str = "source",
+    days: Sequence[int] = (1, 7, 30),
+    spend: ArrowStream | None = None,
+    install: str = "install",
+    click_lookback: Duration = "30d",
+    view_lookback: Duration = "1d",
+) -> Table:
+    """Follow people from the day they came.
+
+    A person starts with the earliest `install` event, else with the first event that is no touch;
+    whoever has touches only is no user. The start is credited to the last touch in its lookback,
+    and all the person does from then on to that touch's `by`.
+
+    Day N is `floor(elapsed / 24 h) = N` since the start. The newest event of the table says how
+    long people were watched: a person counts for day N (`users_<N>`) once N days have passed by
+    then. Younger people are in no share or mean of day N; revenue and ROAS are of everybody, so
+    far.
+
+    Args:
+        events: Canonical events, e.g. `ug.parse(…).events`.
+        by: A text column: `source`, `medium`, `campaign`, `adset`, `creative`, `site_id` or
+            `click_id` of the touch, or any other, e.g. `country`, of the start.
+        days: Days since the start, each its own set of columns.
+        spend: A table with a column named as `by`, `amount` (a number) and `currency`; other
+            columns, such as `date`, are not looked at.
+        install: Name of the event people start with.
+        click_lookback: How long before the start a click counts, inclusive.
+        view_lookback: The same for impressions.
+
+    Returns:
+        One row per cohort and currency, amounts of different currencies being never added; users
+        and retention repeat in each. Ascending by cohort, then the null cohort, `(unattributed)`
+        last: the `by` column, `currency` (null where no money moved), `users`, `users_<d>`,
+        `retention_<d>` (share active on day d), `revenue_<d>` (up to and including day d),
+        `ltv_<d>` (the same per user who counts), `spend`, `roas_<d>` (null without spend).
+    """
+    wanted = list(days)
+    if any(not isinstance(day, int) or not 0 <= day <= _DAY_MAX for day in wanted):
+        raise ValueError(f"days must be whole days from 0 on, got `{days!r}`\nhint: days=[1, 7]")
+    if len(set(wanted)) < len(wanted):
+        raise ValueError(f"days must differ, got `{days!r}`\nhint: name each day once")
+    return Table(
+        _core.cohorts(
+            Table.read(events).batches,
+            by,
+            wanted,
+            install,
+            microseconds("click_lookback", click_lookback),
+            microseconds("view_lookback", view_lookback),
+            None if spend is None else Table.read(spend).batches,
+        )
+    )
+
+
+_DAY_MAX = 36_500

@@ -1,0 +1,207 @@
+//! The cases of `tests/cases/attribution`, which Python reads as well.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use serde_json::Value;
+use unmogrowp_core::attribution::{Model, attribute, compare};
+use unmogrowp_core::duration;
+use unmogrowp_core::journey::{Journeys, Names, Policy, Settings, UNATTRIBUTED, read};
+
+const STOP: AtomicBool = AtomicBool::new(false);
+
+fn cases() -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/attribution");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let cases: Vec<Value> = files
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .flat_map(|path| -> Vec<Value> {
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+        })
+        .collect();
+    assert!(cases.len() > 20, "the cases are not where they were");
+    cases
+}
+
+fn us(value: &Value) -> i64 {
+    duration::parse("at", value.as_str().unwrap()).unwrap()
+}
+
+fn table(rows: &[Value]) -> RecordBatch {
+    let text = |name: &str| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| row[name].as_str()).collect::<StringArray>())
+    };
+    let flags = |flag: &dyn Fn(&Value) -> bool| -> ArrayRef {
+        Arc::new(BooleanArray::from(rows.iter().map(flag).collect::<Vec<_>>()))
+    };
+    let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| us(&row["at"])));
+    let values: Float64Array = rows.iter().map(|row| row["value"].as_f64()).collect();
+    RecordBatch::try_from_iter_with_nullable([
+        ("user_id", text("user"), false),
+        ("timestamp", Arc::new(times) as ArrayRef, false),
+        ("channel", text("channel"), true),
+        ("is_conversion", flags(&|row| row.get("conversion").is_some()), false),
+        ("value", Arc::new(values), true),
+        ("conversion_name", text("conversion"), true),
+        ("touch_type", text("type"), true),
+        ("key_touch", flags(&|row| row["key"] == true), true),
+    ])
+    .unwrap()
+}
+
+fn names() -> Names {
+    let optional = |name: &str| Some(name.to_owned());
+    Names {
+        user: "user_id".to_owned(),
+        time: "timestamp".to_owned(),
+        channel: "channel".to_owned(),
+        is_conversion: "is_conversion".to_owned(),
+        value: optional("value"),
+        conversion_name: optional("conversion_name"),
+        currency: None,
+        touch_type: optional("touch_type"),
+        key_touch: optional("key_touch"),
+        conversion_id: None,
+    }
+}
+
+fn journeys(case: &Value, batches: &[RecordBatch]) -> Journeys {
+    let mut settings = Settings::default();
+    let given = &case["settings"];
+    if !given["click_lookback"].is_null() {
+        settings.click_lookback_us = us(&given["click_lookback"]);
+    }
+    if !given["view_lookback"].is_null() {
+        settings.view_lookback_us = us(&given["view_lookback"]);
+    }
+    if let Some(policy) = given["policy"].as_str() {
+        settings.policy = Policy::parse(policy).unwrap();
+    }
+    read(&table(&[]).schema(), batches, &names(), settings, &STOP).unwrap()
+}
+
+fn model(given: &Value) -> Model {
+    let name = given["model"].as_str().unwrap();
+    let share = |part: &str| given[part].as_f64();
+    match Model::parse(name).unwrap() {
+        Model::PositionBased { first, last } => {
+            Model::position_based(share("first").unwrap_or(first), share("last").unwrap_or(last))
+                .unwrap()
+        }
+        Model::TimeDecay { half_life_us, .. } => {
+            let half_life = given.get("half_life").map_or(half_life_us, us);
+            Model::time_decay(half_life, given["step"] == true).unwrap()
+        }
+        Model::FirstNonDirect { direct } => {
+            Model::FirstNonDirect { direct: directs(given, direct) }
+        }
+        Model::LastNonDirect { direct } => Model::LastNonDirect { direct: directs(given, direct) },
+        other => other,
+    }
+}
+
+fn directs(given: &Value, default: Vec<String>) -> Vec<String> {
+    let text = |name: &Value| name.as_str().unwrap().to_owned();
+    given["direct"].as_array().map_or(default, |names| names.iter().map(text).collect())
+}
+
+/// `conversion_id`, `touch_index`, `channel`, `credit`, `value` of each row.
+type Row = (i64, Option<u32>, Option<String>, f64, f64);
+
+fn expected(case: &Value, credit: &Value) -> Vec<Row> {
+    let rows = case["rows"].as_array().unwrap();
+    let conversions = rows.iter().enumerate().filter(|(_, row)| row.get("conversion").is_some());
+    let mut expected = Vec::new();
+    let each = case["journeys"].as_array().unwrap().iter().zip(credit.as_array().unwrap());
+    for ((row, conversion), (channels, shares)) in conversions.zip(each) {
+        let (row, value) =
+            (i64::try_from(row).unwrap(), conversion["value"].as_f64().unwrap_or(0.0));
+        let channels = channels.as_array().unwrap();
+        if channels.is_empty() {
+            expected.push((row, None, Some(UNATTRIBUTED.to_owned()), 1.0, value));
+        }
+        for (index, (channel, share)) in (0..).zip(channels.iter().zip(shares.as_array().unwrap()))
+        {
+            let (channel, share) = (channel.as_str().map(str::to_owned), share.as_f64().unwrap());
+            expected.push((row, Some(index), channel, share, share * value));
+        }
+    }
+    expected
+}
+
+fn rows(batches: &[RecordBatch]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let positions = batch.column(1).as_primitive::<UInt32Type>();
+        let channels = batch.column(2).as_string::<i32>();
+        let credit = batch.column(3).as_primitive::<Float64Type>();
+        let values = batch.column(4).as_primitive::<Float64Type>();
+        for row in 0..batch.num_rows() {
+            let position = positions.is_valid(row).then(|| positions.value(row));
+            let channel = channels.is_valid(row).then(|| channels.value(row).to_owned());
+            rows.push((ids.value(row), position, channel, credit.value(row), values.value(row)));
+        }
+    }
+    rows
+}
+
+fn assert_same(found: &[Row], expected: &[Row], name: &str) {
+    let shape = |rows: &[Row]| -> Vec<_> {
+        rows.iter().map(|(id, index, channel, ..)| (*id, *index, channel.clone())).collect()
+    };
+    assert_eq!(shape(found), shape(expected), "{name}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found.3 - expected.3).abs() < 1e-12, "{name}: {found:?} is not {expected:?}");
+        assert!((found.4 - expected.4).abs() < 1e-9, "{name}: {found:?} is not {expected:?}");
+    }
+}
+
+#[test]
+fn every_case_gives_what_it_says() {
+    for case in cases() {
+        let name = case["name"].as_str().unwrap();
+        let batch = table(case["rows"].as_array().unwrap());
+        let journeys = journeys(&case, &[batch]);
+        for credit in case["credit"].as_array().unwrap() {
+            let model = model(credit);
+            let (_, found) = attribute(&journeys, &model, &STOP).unwrap();
+            assert_same(
+                &rows(&found),
+                &expected(&case, &credit["credit"]),
+                &format!("{name}: {model:?}"),
+            );
+        }
+    }
+}
+
+#[test]
+fn chunks_and_slices_of_a_table_give_the_same_bytes() {
+    for case in cases() {
+        let batch = table(case["rows"].as_array().unwrap());
+        let whole = journeys(&case, std::slice::from_ref(&batch));
+        let chunks: Vec<_> = (0..batch.num_rows()).map(|row| batch.slice(row, 1)).collect();
+        let parts = journeys(&case, &chunks);
+        let models: Vec<_> = unmogrowp_core::attribution::NAMES
+            .iter()
+            .map(|name| ((*name).to_owned(), Model::parse(name).unwrap()))
+            .collect();
+        let compared = |journeys: &Journeys| compare(journeys, &models, &STOP).unwrap();
+        assert_eq!(compared(&whole), compared(&parts), "{}", case["name"]);
+    }
+}
+
+#[test]
+fn a_call_that_is_told_to_stop_says_so() {
+    let batch = table(cases()[0]["rows"].as_array().unwrap());
+    let stopped = AtomicBool::new(true);
+    let error = read(&batch.schema(), &[batch.clone()], &names(), Settings::default(), &stopped);
+    assert!(error.unwrap_err().to_string().starts_with("cancelled"));
+}

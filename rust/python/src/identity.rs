@@ -1,0 +1,83 @@
+//! Ids seen together in, persons out.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, Schema};
+use pyo3::prelude::*;
+use unmogrowp_core::column::TableError;
+use unmogrowp_core::identity;
+
+use crate::door::Door;
+use crate::journeys::Refused;
+use crate::table::Batches;
+
+/// All identities seen so far and who they are.
+#[pyclass(frozen, module = "unmogrowp._core")]
+pub(crate) struct Graph(Mutex<identity::Graph>);
+
+impl Graph {
+    fn lock(&self) -> MutexGuard<'_, identity::Graph> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Graph {
+    #[new]
+    fn new() -> Self {
+        Self(Mutex::new(identity::Graph::default()))
+    }
+
+    /// Take in events: `app_id`, the six ids and, where known already, `identity`. Returns
+    /// `app_id`, `identity`, `person` of every identity whose person changed, new ones included;
+    /// a null person says that each of its events stands alone.
+    fn add(&self, py: Python<'_>, events: &Batches) -> PyResult<Batches> {
+        py.enter(|| {
+            let mut graph = self.lock();
+            let added = graph.add(events.batches())?;
+            graph.table(&added.changed).map_err(Refused)
+        })
+        .map(Batches::from)
+    }
+
+    /// `app_id`, `identity`, `person` of every identity of an app, or of all apps.
+    #[pyo3(signature = (app_id=None))]
+    fn persons(&self, py: Python<'_>, app_id: Option<&str>) -> PyResult<Batches> {
+        py.enter(|| {
+            let graph = self.lock();
+            graph.table(&graph.identities(app_id)).map_err(Refused)
+        })
+        .map(Batches::from)
+    }
+
+    /// How many identities there are.
+    fn __len__(&self) -> usize {
+        self.lock().identities(None).len()
+    }
+}
+
+/// The key of each event's set of ids, as one column `identity`; null where it has no id.
+#[pyfunction]
+fn identity_keys(py: Python<'_>, events: &Batches) -> PyResult<Batches> {
+    let field = Field::new("identity", DataType::FixedSizeBinary(16), true);
+    let schema = Arc::new(Schema::new(vec![field]));
+    let keys = |batch: &RecordBatch| {
+        let keys = identity::keys(batch)?;
+        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(keys)]);
+        Ok(batch.map_err(TableError::from)?)
+    };
+    let batches = py.enter(|| events.batches().iter().map(keys).collect::<Result<_, Refused>>())?;
+    Ok(Batches::new(schema.clone(), batches))
+}
+
+impl From<TableError> for Refused {
+    fn from(error: TableError) -> Self {
+        Self(error)
+    }
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Graph>()?;
+    m.add_function(wrap_pyfunction!(identity_keys, m)?)
+}
