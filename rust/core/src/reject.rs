@@ -1,6 +1,10 @@
 //! Why a record was refused: a code from a closed list, the field, a sentence and a byte range.
 
 use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{ArrowError, Field, Schema};
 
 /// The closed list of reasons, in the order they are checked where several apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,4 +102,35 @@ pub struct Reject {
     pub start: u64,
     /// One past its last byte.
     pub stop: u64,
+}
+
+/// Rejects as a table: `row`, `event_id`, `code`, `field`, `message`, `start`, `stop`. Each comes
+/// with its row, because one body may have more records than an index counts.
+///
+/// # Errors
+///
+/// Where the texts together pass 2 GiB.
+pub fn arrow(rejects: &[(u64, Reject)]) -> Result<RecordBatch, ArrowError> {
+    let number = |of: fn(&(u64, Reject)) -> u64| -> ArrayRef {
+        let cells = rejects.iter().map(|pair| i64::try_from(of(pair)).unwrap_or(i64::MAX));
+        Arc::new(Int64Array::from_iter_values(cells))
+    };
+    let text = |of: fn(&Reject) -> Option<&str>| -> ArrayRef {
+        Arc::new(rejects.iter().map(|(_, reject)| of(reject)).collect::<StringArray>())
+    };
+    let columns = [
+        ("row", number(|pair| pair.0)),
+        ("event_id", text(|reject| reject.event_id.as_deref())),
+        ("code", text(|reject| Some(reject.code.as_str()))),
+        ("field", text(|reject| reject.field.as_deref())),
+        ("message", text(|reject| Some(&reject.message))),
+        ("start", number(|pair| pair.1.start)),
+        ("stop", number(|pair| pair.1.stop)),
+    ];
+    let field = |(name, array): &(&str, ArrayRef)| {
+        let is_optional = matches!(*name, "event_id" | "field");
+        Field::new(*name, array.data_type().clone(), is_optional)
+    };
+    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
+    RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, array)| array).collect())
 }

@@ -1,7 +1,72 @@
-//! Empty.
+//! Bytes in, events and rejects out.
 
+use std::num::NonZero;
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use unmogrowp_core::decompress::{DecompressError, decompress};
+use unmogrowp_core::limits::Limits;
+use unmogrowp_core::parse::{Context, ParseError, parse_batches};
+use unmogrowp_core::schema;
 
-pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::door::Door;
+use crate::table::Batches;
+
+/// A body that could not be taken apart, on its way to Python.
+enum Refused {
+    Parse(ParseError),
+    Decompress(DecompressError),
+}
+
+impl From<Refused> for PyErr {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Parse(error @ ParseError::Cancelled) => {
+                PyKeyboardInterrupt::new_err(error.to_string())
+            }
+            Refused::Parse(error) => PyValueError::new_err(error.to_string()),
+            Refused::Decompress(error) => PyValueError::new_err(error.to_string()),
+        }
+    }
+}
+
+/// What one event may be is bounded here too; how many there are is not.
+fn limits() -> Limits {
+    Limits {
+        body_bytes: usize::MAX,
+        decompressed_bytes: usize::MAX,
+        records: usize::MAX,
+        ..Limits::default()
+    }
+}
+
+/// `UNMOGROWP_THREADS`, else as many as the machine runs at once.
+fn threads() -> usize {
+    let wanted = std::env::var("UNMOGROWP_THREADS").ok().and_then(|text| text.parse().ok());
+    wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)).max(1)
+}
+
+/// Parse a body, compressed or not, into a table of events and one of rejects.
+#[pyfunction]
+#[pyo3(signature = (data, /, *, encoding=None, app_id=None, received_at_us=None, truncate_ip=false))]
+fn parse(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    encoding: Option<String>,
+    app_id: Option<String>,
+    received_at_us: Option<i64>,
+    truncate_ip: bool,
+) -> PyResult<(Batches, Batches)> {
+    let found = py.enter_long(move |stop| {
+        let limits = limits();
+        let context = Context { app_id: app_id.as_deref(), received_at_us, truncate_ip, limits };
+        let body = decompress(&data, encoding.as_deref(), &limits).map_err(Refused::Decompress)?;
+        parse_batches(&body, &context, threads(), stop).map_err(Refused::Parse)
+    })?;
+    Ok((Batches::new(schema::arrow(), found.events), Batches::from(found.rejects)))
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(parse, m)?)
 }

@@ -19,10 +19,15 @@ pub fn lines(body: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
-/// High bit set in the lowest byte that is zero, and perhaps in bytes above it.
+/// The high bit of each byte that is `"`, `\` or a control byte, and perhaps of bytes above the
+/// lowest that is.
+///
+/// Flipping bit 1 swaps `"` with the space, so that it and the controls are all bytes below `!`.
 #[inline]
-const fn zeros(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word
+const fn special(word: u64) -> u64 {
+    let below = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let escapes = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
+    (below | escapes) & !word & HIGHS
 }
 
 /// Position of the first `"`, `\` or control byte at or after `at`, else `bytes.len()`.
@@ -31,11 +36,7 @@ const fn zeros(word: u64) -> u64 {
 #[inline]
 pub fn string_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
-        let escapes = zeros(word ^ (ONES * u64::from(b'\\')));
-        let controls = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (quotes | escapes | controls) & HIGHS;
+        let found = special(u64::from_le_bytes(*chunk));
         if found != 0 {
             return at + (found.trailing_zeros() / 8) as usize;
         }

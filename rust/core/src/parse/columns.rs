@@ -197,25 +197,14 @@ impl Columns {
     /// Text of a text, JSON or label column.
     #[inline]
     pub(crate) fn text(&mut self, column: usize, value: &[u8]) {
-        self.texts(column, &[value]);
-    }
-
-    /// Text made of several parts.
-    #[inline]
-    pub(crate) fn texts(&mut self, column: usize, parts: &[&[u8]]) {
         let rows = self.masks.len();
         match &mut self.builders[column] {
             Builder::Text(values) => {
                 values.pad(rows);
-                for part in parts {
-                    values.bytes.extend_from_slice(part);
-                }
+                values.bytes.extend_from_slice(value);
                 values.close();
             }
-            Builder::Label(labels) => {
-                debug_assert_eq!(parts.len(), 1, "labels come whole");
-                labels.push(rows, parts.first().copied().unwrap_or_default(), &self.hasher);
-            }
+            Builder::Label(labels) => labels.push(rows, value, &self.hasher),
             _ => debug_assert!(false, "column {column} holds no text"),
         }
     }

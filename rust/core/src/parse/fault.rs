@@ -1,6 +1,6 @@
 //! A failed check in, a `Reject` with a sentence out. Only bad records come here.
 
-use super::json::{Broken, Form, Scanner, Slot, unescape};
+use super::json::{Broken, Form, Scanner, Slot, Stop, unescape};
 use super::keys::name;
 use crate::limits::Limits;
 use crate::reject::{Code, Reject};
@@ -146,7 +146,7 @@ pub(crate) fn near(bytes: &[u8], at: usize) -> String {
 
 /// More bytes than an event may have.
 pub(crate) fn too_large(bytes: &[u8], limits: &Limits) -> Option<Failure> {
-    let limit = limits.event_bytes;
+    let limit = limits.event_bytes.min(u32::MAX as usize);
     (bytes.len() > limit).then(|| {
         let message = format!("the event has `{}` bytes, the limit is `{limit}`", bytes.len());
         Failure::record(Code::EventTooLarge, message)
@@ -165,7 +165,7 @@ pub(crate) fn check_utf8(bytes: &[u8]) -> Result<(), Failure> {
 #[cold]
 pub(crate) fn not_an_object(bytes: &[u8], scanner: &mut Scanner<'_>) -> Failure {
     match scanner.value().and_then(|_| scanner.end()) {
-        Err(broken) => Failure::broken(bytes, broken),
+        Err(Stop) => Failure::broken(bytes, scanner.broken),
         Ok(()) if scanner.lone_surrogate.is_some() => lone(bytes, scanner),
         Ok(()) => {
             let message = format!("a record must be an object, got {}", quote(bytes));

@@ -46,6 +46,8 @@ const IDENTITY: u64 = {
 #[derive(Default)]
 struct Row {
     present: u64,
+    /// Columns that were sent and failed: wrong, but not missing.
+    refused: u64,
     failure: Option<Failure>,
     timestamp_us: Option<i64>,
     sent_at_us: Option<i64>,
@@ -131,7 +133,10 @@ impl<'c> Fields<'c> {
                 match self.field(column, bytes, slot, record, &mut row) {
                     Ok(true) => row.present |= 1 << column,
                     Ok(false) => {}
-                    Err(code) => row.fail(Failure::column(code, column, slot)),
+                    Err(code) => {
+                        row.refused |= 1 << column;
+                        row.fail(Failure::column(code, column, slot));
+                    }
                 }
             }
         }
@@ -265,11 +270,11 @@ impl<'c> Fields<'c> {
             row.present |= 1 << at::APP_ID;
         }
         self.fill_names(bytes, record, row);
-        if row.present & IDENTITY == 0 {
+        if (row.present | row.refused) & IDENTITY == 0 {
             row.fail(missing(at::USER_ID));
         }
         self.clock(record, row);
-        if has(row, at::REVENUE) && record.sent(at::CURRENCY).is_none() {
+        if record.sent(at::REVENUE).is_some() && record.sent(at::CURRENCY).is_none() {
             row.fail(missing(at::CURRENCY));
         }
         self.properties(bytes, record, row);

@@ -1,6 +1,6 @@
 //! Addresses: text in, 16 bytes out, IPv4 mapped into IPv6.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 /// The first twelve bytes of a mapped IPv4 address.
 const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
@@ -53,7 +53,7 @@ pub fn truncate(mut bytes: [u8; 16]) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use super::{parse, truncate};
 

@@ -24,28 +24,49 @@ pub(crate) enum Form {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) form: Form,
-    pub(crate) start: usize,
-    pub(crate) stop: usize,
+    start: u32,
+    stop: u32,
+}
+
+/// Values are small and records of 4 GiB are refused before they are read.
+#[allow(clippy::cast_possible_truncation, reason = "no position is above `u32::MAX`")]
+const fn narrow(position: usize) -> u32 {
+    position as u32
 }
 
 impl Slot {
+    #[inline]
+    const fn new(form: Form, start: usize, stop: usize) -> Self {
+        Self { form, start: narrow(start), stop: narrow(stop) }
+    }
+
+    #[inline]
+    pub(crate) const fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    #[inline]
     pub(crate) fn of<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes.get(self.start..self.stop).unwrap_or_default()
+        bytes.get(self.start as usize..self.stop as usize).unwrap_or_default()
     }
 
     /// The value as it was sent, quotes included.
     pub(crate) fn raw<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         match self.form {
             Form::Text | Form::Escaped => {
-                bytes.get(self.start - 1..self.stop + 1).unwrap_or_default()
+                bytes.get(self.start as usize - 1..self.stop as usize + 1).unwrap_or_default()
             }
             _ => self.of(bytes),
         }
     }
 }
 
-/// Why bytes are no JSON.
+/// The bytes are no JSON; the scanner knows why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stop;
+
+/// Why bytes are no JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Broken {
     pub(crate) at: usize,
     pub(crate) what: &'static str,
@@ -60,6 +81,8 @@ pub(crate) struct Scanner<'a> {
     pub(crate) deepest: usize,
     /// Where an escape was half a surrogate pair.
     pub(crate) lone_surrogate: Option<usize>,
+    /// What stopped it.
+    pub(crate) broken: Broken,
     /// The open containers, kept between values so that nesting allocates once per batch.
     open: Vec<u8>,
 }
@@ -100,19 +123,20 @@ impl<'a> Scanner<'a> {
 
     /// Move on to the end, where only white space may be.
     #[inline]
-    pub(crate) fn end(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end(&mut self) -> Result<(), Stop> {
         self.space();
         if self.at == self.bytes.len() {
             Ok(())
         } else {
-            self.broken("something follows the value")
+            self.stop("something follows the value")
         }
     }
 
     #[cold]
-    fn broken<T>(&self, what: &'static str) -> Result<T, Broken> {
+    fn stop<T>(&mut self, what: &'static str) -> Result<T, Stop> {
         let what = if self.at >= self.bytes.len() { "the value is cut off" } else { what };
-        Err(Broken { at: self.at, what })
+        self.broken = Broken { at: self.at, what };
+        Err(Stop)
     }
 
     /// Step into the object or array that starts here; false when it is empty and left again.
@@ -134,7 +158,7 @@ impl<'a> Scanner<'a> {
 
     /// After a member: true on a comma, false when the container closes here and is left.
     #[inline]
-    pub(crate) fn more(&mut self) -> Result<bool, Broken> {
+    pub(crate) fn more(&mut self) -> Result<bool, Stop> {
         self.space();
         let byte = self.peek();
         if byte == b',' {
@@ -147,20 +171,20 @@ impl<'a> Scanner<'a> {
             self.open.pop();
             return Ok(false);
         }
-        self.broken("expected a comma or the end of the object or array")
+        self.stop("expected a comma or the end of the object or array")
     }
 
     /// A key and its colon; stops at the value.
     #[inline]
-    pub(crate) fn key(&mut self) -> Result<Slot, Broken> {
+    pub(crate) fn key(&mut self) -> Result<Slot, Stop> {
         if self.peek() != b'"' {
-            return self.broken("expected a key in double quotes");
+            return self.stop("expected a key in double quotes");
         }
         let key = self.string()?;
         if self.peek() != b':' {
             self.space();
             if self.peek() != b':' {
-                return self.broken("expected a colon after the key");
+                return self.stop("expected a colon after the key");
             }
         }
         self.at += 1;
@@ -170,7 +194,7 @@ impl<'a> Scanner<'a> {
 
     /// Any value, with everything inside checked.
     #[inline]
-    pub(crate) fn value(&mut self) -> Result<Slot, Broken> {
+    pub(crate) fn value(&mut self) -> Result<Slot, Stop> {
         match self.peek() {
             b'"' => self.string(),
             b'{' => self.container(Form::Object),
@@ -179,28 +203,28 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn scalar(&mut self) -> Result<Slot, Broken> {
+    fn scalar(&mut self) -> Result<Slot, Stop> {
         match self.peek() {
             b'"' => self.string(),
             b'-' | b'0'..=b'9' => self.number(),
             b't' => self.word(b"true", Form::Bool),
             b'f' => self.word(b"false", Form::Bool),
             b'n' => self.word(b"null", Form::Null),
-            _ => self.broken("expected a value"),
+            _ => self.stop("expected a value"),
         }
     }
 
-    fn word(&mut self, word: &[u8], form: Form) -> Result<Slot, Broken> {
+    fn word(&mut self, word: &[u8], form: Form) -> Result<Slot, Stop> {
         let start = self.at;
         if !self.bytes[start..].starts_with(word) {
-            return self.broken("expected a value");
+            return self.stop("expected a value");
         }
         self.at += word.len();
-        Ok(Slot { form, start, stop: self.at })
+        Ok(Slot::new(form, start, self.at))
     }
 
     /// Walks without recursion, so that no nesting can exhaust the stack.
-    fn container(&mut self, form: Form) -> Result<Slot, Broken> {
+    fn container(&mut self, form: Form) -> Result<Slot, Stop> {
         let (start, floor) = (self.at, self.open.len());
         let mut inside = self.enter();
         while inside || self.open.len() > floor {
@@ -219,37 +243,37 @@ impl<'a> Scanner<'a> {
                 inside = self.more()?;
             }
         }
-        Ok(Slot { form, start, stop: self.at })
+        Ok(Slot::new(form, start, self.at))
     }
 
     #[inline]
-    fn string(&mut self) -> Result<Slot, Broken> {
+    fn string(&mut self) -> Result<Slot, Stop> {
         let start = self.at + 1;
         self.at = string_end(self.bytes, start);
         if self.peek() == b'"' {
             let stop = self.at;
             self.at += 1;
-            return Ok(Slot { form: Form::Text, start, stop });
+            return Ok(Slot::new(Form::Text, start, stop));
         }
         self.escaped_string(start)
     }
 
     #[cold]
-    fn escaped_string(&mut self, start: usize) -> Result<Slot, Broken> {
+    fn escaped_string(&mut self, start: usize) -> Result<Slot, Stop> {
         loop {
             match self.peek() {
                 b'"' => break,
                 b'\\' => self.escape()?,
-                _ => return self.broken("a control character must be escaped"),
+                _ => return self.stop("a control character must be escaped"),
             }
             self.at = string_end(self.bytes, self.at);
         }
         let stop = self.at;
         self.at += 1;
-        Ok(Slot { form: Form::Escaped, start, stop })
+        Ok(Slot::new(Form::Escaped, start, stop))
     }
 
-    fn escape(&mut self) -> Result<(), Broken> {
+    fn escape(&mut self) -> Result<(), Stop> {
         let start = self.at;
         self.at += 1;
         match self.peek() {
@@ -264,20 +288,20 @@ impl<'a> Scanner<'a> {
                     self.lone_surrogate.get_or_insert(start);
                 }
             }
-            _ => return self.broken("unknown escape"),
+            _ => return self.stop("unknown escape"),
         }
         Ok(())
     }
 
     /// Four hex digits after the `u` here.
-    fn unit(&mut self) -> Result<u16, Broken> {
+    fn unit(&mut self) -> Result<u16, Stop> {
         self.at += 1;
         match self.bytes.get(self.at..).and_then(hex_unit) {
             Some(unit) => {
                 self.at += 4;
                 Ok(unit)
             }
-            None => self.broken("`\\u` needs four hex digits"),
+            None => self.stop("`\\u` needs four hex digits"),
         }
     }
 
@@ -294,28 +318,28 @@ impl<'a> Scanner<'a> {
         self.at - start
     }
 
-    fn number(&mut self) -> Result<Slot, Broken> {
+    fn number(&mut self) -> Result<Slot, Stop> {
         let start = self.at;
         self.at += usize::from(self.peek() == b'-');
         let first = self.peek();
         let whole = self.digits();
         if whole == 0 || (first == b'0' && whole > 1) {
-            return self.broken("not a number");
+            return self.stop("not a number");
         }
         if self.peek() == b'.' {
             self.at += 1;
             if self.digits() == 0 {
-                return self.broken("a decimal point needs digits");
+                return self.stop("a decimal point needs digits");
             }
         }
         if matches!(self.peek(), b'e' | b'E') {
             self.at += 1;
             self.at += usize::from(matches!(self.peek(), b'+' | b'-'));
             if self.digits() == 0 {
-                return self.broken("an exponent needs digits");
+                return self.stop("an exponent needs digits");
             }
         }
-        Ok(Slot { form: Form::Number, start, stop: self.at })
+        Ok(Slot::new(Form::Number, start, self.at))
     }
 }
 

@@ -32,11 +32,23 @@ const TABLE: [u8; 128] = {
     table
 };
 
-const NAMES: [&[u8]; SENT] = {
-    let mut names: [&[u8]; SENT] = [b""; SENT];
+/// Longest name, so that a name compares as one word.
+const WORD: usize = 16;
+
+/// Each name in the low bytes of a word, and its length.
+const NAMES: [(u128, usize); SENT] = {
+    let mut names = [(0, 0); SENT];
     let mut column = 0;
     while column < SENT {
-        names[column] = name(column).as_bytes();
+        let name = name(column).as_bytes();
+        assert!(name.len() < WORD, "a name is longer than a word");
+        let mut word = [0; WORD];
+        let mut at = 0;
+        while at < name.len() {
+            word[at] = name[at];
+            at += 1;
+        }
+        names[column] = (u128::from_le_bytes(word), name.len());
         column += 1;
     }
     names
@@ -49,7 +61,22 @@ pub(crate) fn column(key: &[u8]) -> Option<usize> {
         return None;
     }
     let column = TABLE[place(key)] as usize;
-    (column < SENT && NAMES[column] == key).then_some(column)
+    (column < SENT && name(column).as_bytes() == key).then_some(column)
+}
+
+/// The column of the key at `start`, read as a word where the bytes reach that far.
+#[inline]
+pub(crate) fn column_at(bytes: &[u8], start: usize, key: &[u8]) -> Option<usize> {
+    let Some(word) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WORD>) else {
+        return column(key);
+    };
+    if key.len() < 2 || key.len() >= WORD {
+        return None;
+    }
+    let column = TABLE[place(key)] as usize;
+    let (name, length) = *NAMES.get(column)?;
+    let mask = (1_u128 << (8 * length)) - 1;
+    (length == key.len() && u128::from_le_bytes(*word) & mask == name).then_some(column)
 }
 
 #[cfg(test)]

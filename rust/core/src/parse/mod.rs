@@ -19,6 +19,7 @@ mod json;
 mod keys;
 pub mod money;
 mod nobody;
+mod pieces;
 mod record;
 mod shape;
 pub mod time;
@@ -26,10 +27,11 @@ pub mod uuid;
 
 pub(crate) use columns::Columns;
 pub use nobody::is_nobody;
+pub use pieces::{Batches, parse_batches};
 
 use fault::{Failure, Place};
 use fields::{Fields, Inherited};
-use json::Scanner;
+use json::{Scanner, Stop};
 use record::Record;
 use shape::Shape;
 
@@ -98,6 +100,9 @@ pub enum ParseError {
         /// [`Limits::decompressed_bytes`], or what one batch can hold.
         limit: usize,
     },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
     /// A bug: the columns do not fit the schema.
     #[error("the columns do not fit together: {0}\nhint: this is a bug, please report it")]
     Columns(String),
@@ -287,7 +292,7 @@ impl Records<'_, '_> {
             return Err(fault::not_an_object(bytes, &mut self.scanner));
         }
         let read = self.record.read(bytes, &mut self.scanner);
-        read.map_err(|broken| Failure::broken(bytes, broken))?;
+        read.map_err(|Stop| Failure::broken(bytes, self.scanner.broken))?;
         if let Some(failure) = fault::noted(bytes, &self.scanner, limits) {
             return Err(failure);
         }

@@ -1,7 +1,7 @@
 //! One record's bytes in, where each known field and each unknown member lies out.
 
-use super::json::{Broken, Form, Scanner, Slot, unescape};
-use super::keys::{SENT, column};
+use super::json::{Form, Scanner, Slot, Stop, unescape};
+use super::keys::{SENT, column, column_at};
 
 /// A key and its value.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ impl Record {
     }
 
     /// Read the object that starts here, up to the end of the bytes.
-    pub(crate) fn read(&mut self, bytes: &[u8], scanner: &mut Scanner<'_>) -> Result<(), Broken> {
+    pub(crate) fn read(&mut self, bytes: &[u8], scanner: &mut Scanner<'_>) -> Result<(), Stop> {
         self.clear();
         let mut inside = scanner.enter();
         while inside {
@@ -46,7 +46,7 @@ impl Record {
     #[inline]
     fn note(&mut self, bytes: &[u8], key: Slot, value: Slot) {
         let found = if key.form == Form::Text {
-            column(key.of(bytes))
+            column_at(bytes, key.start(), key.of(bytes))
         } else {
             self.scratch.clear();
             unescape(key.of(bytes), &mut self.scratch);

@@ -4,7 +4,7 @@
 
 use unmogrowp_scan::lines;
 
-use super::json::{Broken, Form, Scanner, Slot, unescape};
+use super::json::{Broken, Form, Scanner, Slot, Stop, unescape};
 use super::{ParseError, fault};
 
 /// Where the records are.
@@ -17,6 +17,9 @@ pub(crate) enum Shape {
 }
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Positions inside one JSON value have 32 bits. Lines have no such bound.
+const ONE_VALUE_MAX: usize = u32::MAX as usize;
 
 /// Decide the shape; at most `records_max` records are looked for.
 pub(crate) fn decide(body: &[u8], records_max: usize) -> Result<Shape, ParseError> {
@@ -34,19 +37,19 @@ pub(crate) fn decide(body: &[u8], records_max: usize) -> Result<Shape, ParseErro
         _ => return Ok(Shape::Lines { start }),
     };
     match found {
+        Ok(_) if body.len() > ONE_VALUE_MAX => {
+            Err(ParseError::TooLarge { bytes: body.len(), limit: ONE_VALUE_MAX })
+        }
         Ok(Found::Ranges { records, .. }) if records.len() > records_max => {
             Err(ParseError::TooManyRecords { limit: records_max })
         }
         Ok(Found::Ranges { records, sent_at }) => Ok(Shape::Ranges { records, sent_at }),
         Ok(Found::Twice(key)) => Err(ParseError::KeyTwice { key }),
-        Err(broken) if must_be_whole(&body[first..]) && !first_line_is_whole(body, first) => {
-            Err(ParseError::Broken {
-                at: broken.at,
-                near: fault::near(body, broken.at),
-                what: broken.what,
-            })
+        Err(Stop) if must_be_whole(&body[first..]) && !first_line_is_whole(body, first) => {
+            let Broken { at, what } = scanner.broken;
+            Err(ParseError::Broken { at, what, near: fault::near(body, at) })
         }
-        Err(_) => Ok(Shape::Lines { start }),
+        Err(Stop) => Ok(Shape::Lines { start }),
     }
 }
 
@@ -56,7 +59,7 @@ enum Found {
 }
 
 /// The elements of the array that starts here.
-fn elements(scanner: &mut Scanner<'_>, records_max: usize) -> Result<Vec<(usize, usize)>, Broken> {
+fn elements(scanner: &mut Scanner<'_>, records_max: usize) -> Result<Vec<(usize, usize)>, Stop> {
     let mut records = Vec::new();
     let mut inside = scanner.enter();
     while inside {
@@ -71,7 +74,7 @@ fn elements(scanner: &mut Scanner<'_>, records_max: usize) -> Result<Vec<(usize,
     Ok(records)
 }
 
-fn array(scanner: &mut Scanner<'_>, records_max: usize) -> Result<Found, Broken> {
+fn array(scanner: &mut Scanner<'_>, records_max: usize) -> Result<Found, Stop> {
     let records = elements(scanner, records_max)?;
     scanner.end()?;
     Ok(Found::Ranges { records, sent_at: None })
@@ -79,7 +82,7 @@ fn array(scanner: &mut Scanner<'_>, records_max: usize) -> Result<Found, Broken>
 
 /// A batch is an object whose `batch` is an array and which is no event itself; any other object
 /// is one record.
-fn object(body: &[u8], scanner: &mut Scanner<'_>, records_max: usize) -> Result<Found, Broken> {
+fn object(body: &[u8], scanner: &mut Scanner<'_>, records_max: usize) -> Result<Found, Stop> {
     let start = scanner.at();
     let (mut batch, mut sent_at, mut twice, mut is_event) = (None, None, None, false);
     let mut inside = scanner.enter();
