@@ -144,7 +144,7 @@ fn plain_type(name: &str, kind: &DataType) -> Result<String, NativeError> {
         {
             "LowCardinality(String)"
         }
-        DataType::Utf8 | DataType::LargeUtf8 => "String",
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary => "String",
         DataType::Boolean => "Bool",
         DataType::Int32 => "Int32",
         DataType::Int64 => "Int64",
@@ -191,6 +191,11 @@ fn body(name: &str, array: &ArrayRef, out: &mut Vec<u8>) -> Result<(), NativeErr
         DataType::Dictionary(_, _) => labels(array, out),
         DataType::Utf8 => texts::<i32>(array, out),
         DataType::LargeUtf8 => texts::<i64>(array, out),
+        DataType::Binary => {
+            for value in array.as_binary::<i32>() {
+                text(value.unwrap_or_default(), out);
+            }
+        }
         DataType::Boolean => {
             let bits = array.as_boolean();
             out.extend((0..bits.len()).map(|row| u8::from(bits.is_valid(row) && bits.value(row))));
