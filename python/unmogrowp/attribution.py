@@ -251,3 +251,31 @@ def _checked_model(model: Model) -> Model:
             f"expected a model, got `{model!r}`\nhint: pass e.g. ug.LastTouch() or ug.Linear()"
         )
     return model
+
+
+MODELS: dict[str, type[Model]] = {
+    "first_touch": FirstTouch,
+    "last_touch": LastTouch,
+    "first_non_direct": FirstNonDirect,
+    "last_non_direct": LastNonDirect,
+    "linear": Linear,
+    "position_based": PositionBased,
+    "j_shape": JShape,
+    "inverse_j": InverseJ,
+    "w_shape": WShape,
+    "time_decay": TimeDecay,
+}
+
+
+def model_named(name: str) -> Model:
+    """A model by its column name, with default parameters.
+
+    Raises:
+        ValueError: There is none of that name.
+
+    >>> model_named("linear")
+    Linear(name='linear')
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown model `{name}`\nhint: there are {', '.join(MODELS)}")
+    return MODELS[name]()

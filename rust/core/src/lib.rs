@@ -6,6 +6,7 @@
 pub mod attribution;
 pub mod cohort;
 pub mod column;
+pub mod ddl;
 pub mod decompress;
 pub mod dedup;
 pub mod duration;

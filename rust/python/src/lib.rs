@@ -13,6 +13,7 @@ mod journeys;
 mod shipping;
 mod simulate;
 mod table;
+mod warehouse;
 
 #[pymodule(gil_used = false)]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -26,5 +27,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     inlets::register(m)?;
     intake::register(m)?;
     shipping::register(m)?;
-    simulate::register(m)
+    simulate::register(m)?;
+    warehouse::register(m)
 }

@@ -1,0 +1,118 @@
+"""Credit by channel, campaign or country: what the kernels computed, summed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from unmogrowp.warehouse.money import by_currency, decimal_text
+from unmogrowp.warehouse.schema import MODELS
+from unmogrowp.warehouse.span import Span
+from unmogrowp.warehouse.store import Warehouse
+
+GroupBy = Literal["channel", "campaign", "adset", "creative", "country", "day"]
+_OF_TOUCH = ("channel", "campaign", "adset", "creative")
+_OF_CONVERSION = {
+    "country": "toString(country)",
+    "day": "toString(toDate(conversion_time, {tz:String}))",
+}
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask the credits; every field has the report's default but the rule version."""
+
+    rule_version: int
+    model: str = "last_touch"
+    conversions: Sequence[str] = ()
+    group_by: GroupBy = "channel"
+    currency: str | None = None
+    tz: str = "UTC"
+
+    def __post_init__(self) -> None:
+        known = (*_OF_TOUCH, *_OF_CONVERSION)
+        if self.model not in MODELS:
+            raise ValueError(f"unknown model `{self.model}`\nhint: one of {', '.join(MODELS)}")
+        if self.group_by not in known:
+            raise ValueError(f"unknown group_by `{self.group_by}`\nhint: one of {', '.join(known)}")
+
+    def where(self, span: Span) -> str:
+        """The condition on `credits`."""
+        words = [span.where("conversion_time"), "rule_version = {rule_version:UInt64}"]
+        if self.conversions:
+            words.append("conversion_name IN {conversions:Array(String)}")
+        if self.currency is not None:
+            words.append("currency = {currency:String}")
+        return " AND ".join(words)
+
+    def values(self, span: Span) -> dict[str, object]:
+        """What the names in the queries stand for."""
+        own = {"rule_version": self.rule_version, "tz": self.tz, "currency": self.currency}
+        return {**span.values(), **own, "conversions": list(self.conversions)}
+
+
+def attribution(warehouse: Warehouse, span: Span, question: Question) -> dict[str, object]:
+    """The conversions of `span` and which touch earned them.
+
+    Returns:
+        `model`; `rows` of the `group_by` key (null for a touch without one), `conversions` (the
+        sum of credits), `value` and `currency`, ascending; `unattributed` and `total` with
+        `conversions` and `value` by currency.
+    """
+    values = question.values(span)
+    rows = [_row(row, question.group_by) for row in warehouse.rows(_by_key(span, question), values)]
+    sums = warehouse.rows(_sums(span, question), values)
+    alone = [row for row in sums if not row["is_attributed"]]
+    return {
+        "model": question.model,
+        "rows": rows,
+        "unattributed": _summed(alone),
+        "total": _summed(_both(sums)),
+    }
+
+
+def _row(row: Row, group_by: str) -> Row:
+    return {
+        group_by: row["key"] or None,
+        "conversions": row["conversions"],
+        "value": decimal_text(round(float(str(row["micros"])))) if row["currency"] else None,
+        "currency": row["currency"] or None,
+    }
+
+
+def _by_key(span: Span, question: Question) -> str:
+    of_conversion = _OF_CONVERSION.get(question.group_by)
+    key = of_conversion or "toString(touch_key)"
+    joined = f"{question.model} AS credit"
+    if of_conversion is None:
+        joined += f", {question.group_by} AS touch_key"
+    # Sums of credit are compensated: they stay exact to the last decimal shown.
+    return (
+        f"SELECT {key} AS key, toString(currency) AS currency, sumKahan(credit) AS conversions, "
+        "sumKahan(credit * value_micros) AS micros "
+        f"FROM (SELECT * FROM credits FINAL WHERE {question.where(span)}) ARRAY JOIN {joined} "
+        "GROUP BY key, currency ORDER BY key = '', key, currency"
+    )
+
+
+def _sums(span: Span, question: Question) -> str:
+    return (
+        "SELECT notEmpty(touch_id) AS is_attributed, toString(currency) AS currency, "
+        "toInt64(count()) AS conversions, toInt64(sum(value_micros)) AS micros FROM credits FINAL "
+        f"WHERE {question.where(span)} GROUP BY is_attributed, currency ORDER BY currency"
+    )
+
+
+def _both(sums: list[Row]) -> list[Row]:
+    micros: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for row in sums:
+        currency = str(row["currency"])
+        micros[currency] = micros.get(currency, 0) + int(str(row["micros"]))
+        counts[currency] = counts.get(currency, 0) + int(str(row["conversions"]))
+    return [{"currency": c, "micros": micros[c], "conversions": counts[c]} for c in micros]
+
+
+def _summed(rows: list[Row]) -> Row:
+    count = sum(int(str(row["conversions"])) for row in rows)
+    return {"conversions": count, "value": by_currency(rows, "micros")}

@@ -1,0 +1,211 @@
+"""The event table in, the warehouse's tables and views out, as numbered migrations.
+
+Base tables and what their views write to carry the same window for insert tokens: a repeated
+insert is then stored once in all of them, even when the first try died half way.
+"""
+
+from dataclasses import dataclass
+
+from unmogrowp import _core
+
+MODELS = (
+    "first_touch",
+    "last_touch",
+    "first_non_direct",
+    "last_non_direct",
+    "linear",
+    "position_based",
+    "j_shape",
+    "inverse_j",
+    "w_shape",
+    "time_decay",
+)
+IDS = ("user_id", "anonymous_id", "device_id", "idfa", "gaid", "idfv")
+
+_DURABLE = (
+    "non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1"
+)
+_LABEL = "LowCardinality(String)"
+_TIME = "DateTime64(6, 'UTC')"
+_TOUCHPOINT = (
+    "app_id",
+    "identity",
+    "timestamp",
+    "event_id",
+    "event_name",
+    "event_type",
+    "source",
+    "medium",
+    "campaign",
+    "adset",
+    "creative",
+    "site_id",
+    "click_id",
+    "country",
+    "revenue_micros",
+    "currency",
+)
+_BUCKET = "toStartOfFifteenMinutes(timestamp)"
+COUNTS_SELECT = (
+    f"SELECT app_id, {_BUCKET} AS bucket, event_name, event_type, source, campaign, country, "
+    "currency, count() AS events, sum(ifNull(revenue_micros, 0)) AS revenue_micros "
+    "FROM {source} GROUP BY ALL"
+)
+USERS_SELECT = (
+    "SELECT DISTINCT app_id, toDate(timestamp, 'UTC') AS day, event_name, identity FROM {source}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step from an older warehouse to a newer one; each statement may run twice."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+MIGRATIONS_TABLE = (
+    "CREATE TABLE IF NOT EXISTS migrations (number UInt32, name String, "
+    f"applied_at {_TIME} DEFAULT now64(6)) ENGINE = ReplacingMergeTree ORDER BY number "
+    "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+)
+
+
+def migrations() -> tuple[Migration, ...]:
+    """Every migration in order; the last number is the version of the warehouse."""
+    return (
+        Migration(1, "events and rejects", (_events(), _rejects())),
+        Migration(2, "roll-ups", (*_rollup_counts(), *_rollup_users())),
+        Migration(3, "attribution", (_touchpoints(), _identities(), _persons(), _credits())),
+        Migration(
+            4, "work tables", (_work("marks", "person"), _work("changes", "identity", "person"))
+        ),
+    )
+
+
+def _table(name: str, columns: list[str], engine: str) -> str:
+    body = ",\n    ".join(columns)
+    return f"CREATE TABLE IF NOT EXISTS {name} (\n    {body}\n) {engine}\nSETTINGS {_DURABLE}"
+
+
+def _types() -> dict[str, str]:
+    return {name: kind for name, kind, _ in _core.events_ddl()}
+
+
+def _events() -> str:
+    columns = [f"{name} {kind} CODEC({codec})" for name, kind, codec in _core.events_ddl()]
+    columns += [
+        # Replacing keeps the greatest version: counting down from the top keeps the first copy.
+        "precedence UInt64 DEFAULT 18446744073709551615 - batch_id CODEC(Delta(8), ZSTD(1))",
+        "INDEX batches batch_id TYPE minmax GRANULARITY 1",
+    ]
+    return _table(
+        "events",
+        columns,
+        "ENGINE = ReplacingMergeTree(precedence) PARTITION BY toYYYYMM(timestamp) "
+        "ORDER BY (app_id, timestamp, event_id)",
+    )
+
+
+def _rejects() -> str:
+    columns = [f"app_id {_LABEL}", f"received_at {_TIME}", "`index` UInt32", "event_id String"]
+    columns += [f"code {_LABEL}", f"field {_LABEL}", "message String", "raw String CODEC(ZSTD(3))"]
+    return _table(
+        "rejects",
+        columns,
+        "ENGINE = MergeTree PARTITION BY toDate(received_at) "
+        "ORDER BY (app_id, received_at, `index`) "
+        "TTL toDateTime(received_at) + INTERVAL 7 DAY",
+    )
+
+
+def _rollup_counts() -> tuple[str, str]:
+    keys = ("event_name", "event_type", "source", "campaign", "country", "currency")
+    columns = [f"app_id {_LABEL}", "bucket DateTime('UTC')"]
+    columns += [f"{key} {_LABEL}" for key in keys]
+    columns += ["events UInt64", "revenue_micros Int64"]
+    table = _table(
+        "rollup_counts",
+        columns,
+        "ENGINE = SummingMergeTree((events, revenue_micros)) PARTITION BY toYYYYMM(bucket) "
+        f"ORDER BY (app_id, bucket, {', '.join(keys)})",
+    )
+    return table, _view("rollup_counts", COUNTS_SELECT)
+
+
+def _rollup_users() -> tuple[str, str]:
+    columns = [f"app_id {_LABEL}", "day Date", f"event_name {_LABEL}", "identity UUID"]
+    table = _table(
+        "rollup_users",
+        columns,
+        "ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(day) "
+        "ORDER BY (app_id, day, event_name, identity)",
+    )
+    return table, _view("rollup_users", USERS_SELECT)
+
+
+def _view(target: str, select: str) -> str:
+    name = f"{target}_view"
+    return (
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {target} "
+        f"AS {select.format(source='events')}"
+    )
+
+
+def _touchpoints() -> str:
+    types = _types()
+    return _table(
+        "touchpoints",
+        [f"{name} {types[name]}" for name in _TOUCHPOINT],
+        "ENGINE = ReplacingMergeTree ORDER BY (app_id, identity, timestamp, event_id)",
+    )
+
+
+def _identities() -> str:
+    types = _types()
+    columns = [f"app_id {_LABEL}", "identity UUID"]
+    columns += [f"{name} SimpleAggregateFunction(any, {types[name]})" for name in IDS]
+    columns += [f"first_seen SimpleAggregateFunction(min, {_TIME})"]
+    return _table(
+        "identities", columns, "ENGINE = AggregatingMergeTree ORDER BY (app_id, identity)"
+    )
+
+
+def _persons() -> str:
+    return _table(
+        "persons",
+        [f"app_id {_LABEL}", "identity UUID", "person UUID", "version UInt64"],
+        "ENGINE = ReplacingMergeTree(version) ORDER BY (app_id, identity)",
+    )
+
+
+def _work(name: str, *uuids: str) -> str:
+    """What one round of the incremental job needs and the next one empties."""
+    columns = ", ".join(f"{column} UUID" for column in uuids)
+    return f"CREATE TABLE IF NOT EXISTS {name} (app_id String, {columns}) ENGINE = Memory"
+
+
+def _credits() -> str:
+    columns = [
+        f"app_id {_LABEL}",
+        "rule_version UInt64",
+        f"conversion_time {_TIME}",
+        "conversion_id UUID",
+        f"conversion_name {_LABEL}",
+        "person UUID",
+        "value_micros Int64",
+        f"currency {_LABEL}",
+        f"country {_LABEL}",
+        "touch_id Array(UUID)",
+        f"touch_time Array({_TIME})",
+    ]
+    columns += [f"{key} Array({_LABEL})" for key in ("channel", "campaign", "adset", "creative")]
+    columns += [f"{model} Array(Float64)" for model in MODELS]
+    columns += ["version UInt64"]
+    return _table(
+        "credits",
+        columns,
+        "ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(conversion_time) "
+        "ORDER BY (app_id, rule_version, conversion_time, conversion_id)",
+    )

@@ -1,0 +1,194 @@
+"""The warehouse: ClickHouse in this process (chDB) or on a server, behind one client."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, final
+
+from unmogrowp.errors import MissingExtra, SinkBusy, SinkError, SinkRefused
+from unmogrowp.warehouse import schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from clickhouse_connect.driver.client import Client
+
+# Ctrl-C does not reach a running query, so each has to end by itself.
+EXECUTION_SECONDS_MAX = 120
+# What may pass: time, memory, too many queries or parts, network, locks, disk, cancelled.
+_BUSY_CODES = frozenset({76, 159, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 999})
+_ROWS_MAX = 10_000_000
+_BYTES_MAX = 4_000_000_000
+_TABLES = frozenset({"events", "rejects", "identities", "persons", "credits", "changes"})
+_MONTHS = "SELECT DISTINCT toYYYYMM(timestamp) AS month FROM events ORDER BY month"
+
+
+@final
+class Warehouse:
+    """One store, usable from any thread: each thread has a client of its own.
+
+    Args:
+        dsn: `chdb:///absolute/directory`, or `http://` or `https://` of a server.
+        execution_seconds_max: No query runs longer.
+    """
+
+    def __init__(self, dsn: str, *, execution_seconds_max: int = EXECUTION_SECONDS_MAX) -> None:
+        scheme = dsn.partition(":")[0]
+        if scheme not in {"chdb", "http", "https"}:
+            raise SinkRefused(f"unknown warehouse `{dsn}`\nhint: chdb:///dir or http://host:8123")
+        if scheme == "chdb" and not dsn.startswith("chdb:///"):
+            raise SinkRefused(f"a relative directory in `{dsn}`\nhint: chdb:///absolute/directory")
+        self.dsn = dsn
+        self._settings = {"max_execution_time": execution_seconds_max}
+        self._own = threading.local()
+        self._clients: list[Client] = []
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Close the client of every thread."""
+        with self._lock:
+            self._is_closed = True
+            clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
+
+    def __enter__(self) -> "Warehouse":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def migrate(self) -> int:
+        """Bring the tables up to date; returns their version.
+
+        Raises:
+            SinkRefused: The store was written by a newer version.
+        """
+        self.command(schema.MIGRATIONS_TABLE)
+        done = {int(str(row["number"])) for row in self.rows("SELECT number FROM migrations")}
+        steps = schema.migrations()
+        newest = steps[-1].number
+        if max(done, default=0) > newest:
+            raise SinkRefused(
+                f"the warehouse has version `{max(done)}`, this program knows `{newest}`\n"
+                "hint: install the newer version"
+            )
+        for step in steps:
+            if step.number not in done:
+                self._apply(step)
+        return newest
+
+    def _apply(self, step: schema.Migration) -> None:
+        for statement in step.statements:
+            self.command(statement)
+        # Recorded last: a migration cut short runs again, and each statement may run twice.
+        self.command(
+            "INSERT INTO migrations (number, name) SELECT {number:UInt32}, {name:String}",
+            {"number": step.number, "name": step.name},
+        )
+
+    def insert(self, table: str, block: bytes, token: str) -> None:
+        """Store one Native block; the same token again stores nothing, in views neither."""
+        if table not in _TABLES:
+            raise SinkRefused(f"no table `{table}`\nhint: one of {', '.join(sorted(_TABLES))}")
+        settings = {
+            "insert_deduplicate": 1,
+            "insert_deduplication_token": token,
+            "deduplicate_blocks_in_dependent_materialized_views": 1,
+            # One insert is one part, in views too: views make many small blocks, and each part
+            # costs an fsync.
+            "max_insert_block_size": _ROWS_MAX,
+            "min_insert_block_size_rows": _ROWS_MAX,
+            "min_insert_block_size_bytes": _BYTES_MAX,
+            "async_insert": 0,
+        }
+        with self._writing, self._client() as client:
+            client.raw_insert(table, insert_block=block, settings=settings, fmt="Native")
+
+    def rows(self, sql: str, values: Mapping[str, object] | None = None) -> list[dict[str, object]]:
+        """The answer to a query as dictionaries; for reports, not for events."""
+        with self._client() as client:
+            return list(client.query(sql, parameters=dict(values or {})).named_results())
+
+    def raw(self, sql: str, values: Mapping[str, object], *, fmt: str) -> bytes:
+        """The answer to a query as the bytes of a ClickHouse format."""
+        with self._client() as client:
+            answer: bytes = client.raw_query(sql, parameters=dict(values), fmt=fmt)
+            return answer
+
+    def arrow(self, sql: str, values: Mapping[str, object]) -> "pa.Table":
+        """The answer to a query as an Arrow table, text as strings."""
+        try:
+            import pyarrow  # noqa: F401, ICN001 - only to name the extra
+        except ImportError as error:
+            raise MissingExtra("embedded") from error
+        with self._client() as client:
+            return client.query_arrow(sql, parameters=dict(values), use_strings=True)
+
+    def command(self, sql: str, values: Mapping[str, object] | None = None) -> None:
+        """Run a statement without an answer."""
+        with self._client() as client:
+            client.command(sql, parameters=dict(values or {}))
+
+    def rebuild_rollups(self) -> None:
+        """Make the roll-ups anew from the events.
+
+        Inserts through this object wait; nothing else may insert meanwhile. A token from before
+        is not known to the new roll-ups: an insert in doubt has to be repeated first.
+        """
+        selects = {"rollup_counts": schema.COUNTS_SELECT, "rollup_users": schema.USERS_SELECT}
+        with self._writing:
+            months = [int(str(row["month"])) for row in self.rows(_MONTHS)]
+            for table, select in selects.items():
+                self._rebuild(table, select, months)
+
+    def _rebuild(self, table: str, select: str, months: list[int]) -> None:
+        self.command(f"DROP TABLE IF EXISTS {table}_new SYNC")
+        self.command(f"CREATE TABLE {table}_new AS {table}")
+        source = "(SELECT * FROM events FINAL WHERE toYYYYMM(timestamp) = {month:UInt32})"
+        for month in months:
+            made = select.format(source=source)
+            self.command(f"INSERT INTO {table}_new {made}", {"month": month})
+        self.command(f"EXCHANGE TABLES {table} AND {table}_new")
+        self.command(f"DROP TABLE {table}_new SYNC")
+
+    @contextmanager
+    def _client(self) -> Iterator["Client"]:
+        """This thread's client; what it raises becomes a `SinkError`."""
+        try:
+            from clickhouse_connect.driver.exceptions import ClickHouseError
+        except ImportError as error:
+            raise MissingExtra("embedded") from error
+        try:
+            yield self._connected()
+        except ClickHouseError as error:
+            raise _sink_error(error) from error
+        except OSError as error:
+            raise SinkBusy(f"the warehouse failed: {error}\nhint: it is tried again") from error
+
+    def _connected(self) -> "Client":
+        if self._is_closed:
+            raise SinkRefused("the warehouse is closed\nhint: open a new one")
+        client: Client | None = getattr(self._own, "client", None)
+        if client is None:
+            client = self._connect()
+            self._own.client = client
+        return client
+
+    def _connect(self) -> "Client":
+        import clickhouse_connect
+
+        # Opened one after the other: two first connections at once would race for the lock.
+        with self._lock:
+            client = clickhouse_connect.get_client(dsn=self.dsn, settings=self._settings)
+            self._clients.append(client)
+        return client
+
+
+def _sink_error(error: Exception) -> SinkError:
+    code = getattr(error, "code", None)
+    text = " ".join(str(error).split())[:400]
+    if code in _BUSY_CODES or code is None:
+        return SinkBusy(f"the warehouse is busy: {text}\nhint: it is tried again")
+    return SinkRefused(f"the warehouse refused: {text}\nhint: `unmogrowp doctor` checks it")
