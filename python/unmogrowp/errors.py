@@ -8,6 +8,7 @@ UnmogrowpError
 │   ├── SinkBusy     it may work later
 │   └── SinkRefused  it will never work as it is
 ├── SpoolError       the spool directory cannot be used
+├── Refused          nothing of a request was stored, and why
 └── InternalError    a bug in this library
 """
 
@@ -46,6 +47,24 @@ class SinkRefused(SinkError):
 
 class SpoolError(UnmogrowpError):
     """The spool directory cannot be used."""
+
+
+class Refused(UnmogrowpError):
+    """Nothing of a request was stored.
+
+    Attributes:
+        status: HTTP status that says so.
+        title: What happened, the same for every occurrence.
+        detail: What happened here, and what to do.
+        retry_after: Seconds to wait, where waiting helps.
+    """
+
+    def __init__(self, status: int, title: str, detail: str, retry_after: int | None) -> None:
+        super().__init__(f"{status} {title}: {detail}")
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.retry_after = retry_after
 
 
 class InternalError(UnmogrowpError):

@@ -13,6 +13,7 @@ mod mint;
 mod outbox;
 mod prepare;
 mod request;
+pub mod shipping;
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;

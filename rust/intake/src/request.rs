@@ -127,6 +127,7 @@ impl From<ParseError> for Refusal {
             ParseError::TooManyRecords { .. } | ParseError::TooLarge { .. } => {
                 Self::new(413, TOO_LARGE, &error)
             }
+            // Only a caller that can cancel sees the second.
             ParseError::Columns(_) | ParseError::Cancelled => Self::bug(&error),
             ParseError::Empty | ParseError::Broken { .. } | ParseError::KeyTwice { .. } => {
                 Self::new(400, BROKEN, &error)
