@@ -18,7 +18,8 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 def microseconds(name: str, duration: Duration) -> int:
     """A duration in microseconds, exactly; `name` is the parameter an error speaks of."""
     if isinstance(duration, str):
-        return _core.duration_us(name, duration)
+        us: int = _core.duration_us(name, duration)
+        return us
     if not isinstance(duration, dt.timedelta):
         raise TypeError(
             f"{name} must be a duration, got `{duration!r}`\nhint: write `7d` or a timedelta"
@@ -84,7 +85,8 @@ class Journeys:
     @property
     def touches(self) -> int:
         """How many touches there are, inside a conversion's lookback or not."""
-        return self._core.touch_count
+        count: int = self._core.touch_count
+        return count
 
     @property
     def span(self) -> tuple[dt.datetime, dt.datetime] | None:
@@ -206,7 +208,7 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
 
 def _refuse_columns(named: dict[str, str | None]) -> None:
     """Canonical events have columns of their own."""
-    defaults = journeys.__kwdefaults__
+    defaults = journeys.__kwdefaults__ or {}
     for role, name in named.items():
         if name != defaults[role]:
             raise TypeError(
