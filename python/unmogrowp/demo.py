@@ -161,14 +161,19 @@ def make_key(role: str, data_dir: Path) -> str:
 
 def require_sdks() -> None:
     """Say at once which SDK is missing, before anything is started."""
-    import importlib.util
+    import importlib
 
-    for module, package in (("segment", "segment-analytics-python"), ("posthog", "posthog")):
-        if importlib.util.find_spec(module) is None:
+    for module, package in (
+        ("segment.analytics", "segment-analytics-python"),
+        ("posthog", "posthog"),
+    ):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
             raise UnmogrowpError(
                 f"the demo sends real traffic through `{package}`, which is not installed\n"
                 f"hint: pip install {package}"
-            )
+            ) from error
 
 
 @dataclass
@@ -264,7 +269,9 @@ class Senders:
         self._failures = Failures()
         self._lock = threading.Lock()
         self._stored = 0
-        self._threads = [threading.Thread(target=self._work) for _ in range(CONNECTIONS)]
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True) for _ in range(CONNECTIONS)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -422,11 +429,18 @@ def print_attribution(reports: Reports, conversion: str, field_name: str, title:
         for row in rows:
             channel = str(row["channel"]) if row["channel"] is not None else "(none)"
             by_model = cells.setdefault(channel, {})
-            by_model[model] = by_model.get(model, 0.0) + float(cast("float", row[field_name]))
+            by_model[model] = by_model.get(model, 0.0) + amount(row[field_name])
     ordered = sorted(cells, key=lambda channel: -cells[channel].get("last_touch", 0.0))
     body = [[c, *(f"{cells[c].get(m, 0.0):,.1f}" for m in MODELS)] for c in ordered]
     totals = [f"{sum(by.get(m, 0.0) for by in cells.values()):,.1f}" for m in MODELS]
     print_table(title, ["channel", *MODELS], [*body, ["total", *totals]])
+
+
+def amount(value: object) -> float:
+    """A count, a decimal text, or sums by currency, of which the demo has only one."""
+    if isinstance(value, dict):
+        return sum(amount(part) for part in value.values())
+    return float(cast("str", value)) if value is not None else 0.0
 
 
 def print_cohorts(reports: Reports) -> None:
