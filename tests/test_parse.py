@@ -6,6 +6,7 @@ import io
 import ipaddress
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -330,3 +331,30 @@ def test_other_threads_run_while_parsing(corpus):
     done.set()
     thread.join()
     assert after - before > 100
+
+
+REJECTS = (Path(__file__).parent.parent / "docs" / "rejects.md").read_text()
+EXAMPLES = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", REJECTS, re.MULTILINE)
+
+
+def test_the_docs_list_every_code_that_the_cases_know():
+    rejects = json.loads((CASES / "rejects.json").read_text())
+    known = {case["rejects"][0]["code"] for case in rejects} | {"event_too_large"}
+    assert [code for code, _ in EXAMPLES] == [*dict(EXAMPLES)]
+    assert {code for code, _ in EXAMPLES} == known
+    assert len(known) == 16
+
+
+@pytest.mark.parametrize(("code", "example"), [e for e in EXAMPLES if e[1].startswith("`")])
+def test_an_example_of_the_docs_is_refused_as_they_say(code, example):
+    line = example.strip("`").replace("…", LINE.decode().strip("{}"))
+    assert (
+        ug.parse(line.encode() + b"\n{}", app_id="a").rejects.column("code").to_pylist()[0] == code
+    )
+
+
+def test_an_event_above_a_megabyte_is_refused_alone():
+    fat = LINE[:-1] + b',"x":"' + b"x" * 1_000_000 + b'"}'
+    parsed = ug.parse(LINE + b"\n" + fat + b"\n" + LINE)
+    assert rejects_of(parsed) == [(1, "event_too_large", None)]
+    assert len(parsed.events) == 2

@@ -1,5 +1,7 @@
 //! The tables in `tests/cases/parse`, which Python reads too.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test ends so")]
+
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -7,6 +9,7 @@ use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use serde_json::{Map, Value, json};
 use unmogrowp_core::parse::{Context, Parsed, parse, uuid};
+use unmogrowp_core::reject::Code;
 use unmogrowp_core::schema::{COLUMNS, Kind};
 
 fn cases(file: &str) -> Vec<Value> {
@@ -86,6 +89,13 @@ fn check_all(file: &str) {
             (found, _) => panic!("{}: {found:?}", case["name"]),
         }
     }
+}
+
+#[test]
+fn the_docs_list_every_code_in_the_order_of_checks() {
+    let docs = include_str!("../../../docs/rejects.md");
+    let rows = docs.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), Code::ALL.map(Code::as_str));
 }
 
 #[test]

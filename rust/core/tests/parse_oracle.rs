@@ -1,5 +1,7 @@
 //! Our parser beside `serde_json`, on generated and on damaged input.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test ends so")]
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, RecordBatch};
@@ -71,6 +73,12 @@ fn damage() -> impl Strategy<Value = Damage> {
         (any::<usize>(), byte.clone()).prop_map(|(at, byte)| Damage::Put(at, byte)),
         (any::<usize>(), byte).prop_map(|(at, byte)| Damage::Insert(at, byte)),
     ]
+}
+
+fn apply_all(bytes: &mut Vec<u8>, damages: &[Damage]) {
+    for damage in damages {
+        apply(bytes, damage);
+    }
 }
 
 fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
@@ -168,9 +176,8 @@ fn escaped(json: &str) -> String {
             }
             c if inside => {
                 let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    out += &format!("\\u{unit:04X}");
-                }
+                let units = c.encode_utf16(&mut units).iter();
+                out.extend(units.map(|unit| format!("\\u{unit:04X}")));
             }
             c => out.push(c),
         }
@@ -204,7 +211,7 @@ proptest! {
         damages in prop::collection::vec(damage(), 0..4),
     ) {
         let mut line = Value::from(event).to_string().into_bytes();
-        damages.iter().for_each(|damage| apply(&mut line, damage));
+        apply_all(&mut line, &damages);
         line.retain(|byte| *byte != b'\n');
         // The first record keeps the body from being anything but lines.
         let body = [b"{}\n", line.as_slice()].concat();
@@ -238,7 +245,8 @@ proptest! {
         damages in prop::collection::vec(damage(), 0..3),
         shape in 0..3,
     ) {
-        let lines: Vec<_> = events.into_iter().map(|event| Value::from(event).to_string()).collect();
+        let lines = events.into_iter().map(|event| Value::from(event).to_string());
+        let lines = lines.collect::<Vec<_>>();
         let mut body = match shape {
             0 => lines.join("\n"),
             1 => format!("[{}]", lines.join(",")),
@@ -249,7 +257,7 @@ proptest! {
         let lined = parse(lines.join("\n").as_bytes(), &context()).unwrap();
         prop_assert_eq!(shaped.events, lined.events);
         prop_assert_eq!(shaped.indexes, lined.indexes);
-        damages.iter().for_each(|damage| apply(&mut body, damage));
+        apply_all(&mut body, &damages);
         if let Ok(parsed) = parse(&body, &context()) {
             check_books(&body, &parsed);
         }
@@ -261,7 +269,8 @@ proptest! {
         let (whole, rest) = (i128::from(units).abs() / scale, i128::from(units).abs() % scale);
         let sign = if units < 0 { "-" } else { "" };
         let fraction = format!("{rest:0width$}", width = places as usize);
-        let point = if places == 0 { String::new() } else { format!(".{fraction}{}", "0".repeat(zeros)) };
+        let fraction = fraction + &"0".repeat(zeros);
+        let point = if places == 0 { String::new() } else { format!(".{fraction}") };
         let micros = i128::from(units) * 10_i128.pow(6 - places);
         let expected = i64::try_from(micros).ok();
         let text = format!("{sign}{whole}{point}");
@@ -271,7 +280,10 @@ proptest! {
     }
 
     #[test]
-    fn time_is_what_was_written(us in time::FIRST_US..=time::LAST_US, offset in -1_439_i64..=1_439) {
+    fn time_is_what_was_written(
+        us in time::FIRST_US..=time::LAST_US,
+        offset in -1_439_i64..=1_439,
+    ) {
         let local = us + offset * 60_000_000;
         let (day, clock) = (local.div_euclid(86_400_000_000), local.rem_euclid(86_400_000_000));
         let (year, month, date) = civil(day);
