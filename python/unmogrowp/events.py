@@ -55,7 +55,7 @@ def parse(
     received_at: dt.datetime | None = None,
     truncate_ip: bool = False,
 ) -> Parsed:
-    """Parse events: one object, an array, a batch or one object a line, compressed or not.
+    r"""Parse events: one object, an array, a batch or one object a line, compressed or not.
 
     Args:
         data: Bytes, a path, a file opened for reading bytes, or chunks of bytes.
@@ -70,7 +70,7 @@ def parse(
     Raises:
         ValueError: The data as a whole is empty, a broken array or batch, or badly compressed.
 
-    >>> parsed = parse(b'{"event_name":"open","timestamp":1767225600,"user_id":"u1"}\\n{"a":1}')
+    >>> parsed = parse(b'{"event_name":"open","timestamp":1767225600,"user_id":"u1"}\n{"a":1}')
     >>> parsed.events.column("event_type").to_pylist()
     ['open']
     >>> parsed.rejects.column("code").to_pylist()

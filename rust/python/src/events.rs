@@ -49,7 +49,9 @@ fn threads() -> usize {
 
 /// Parse a body, compressed or not, into a table of events and one of rejects.
 #[pyfunction]
-#[pyo3(signature = (data, /, *, encoding=None, app_id=None, received_at_us=None, truncate_ip=false))]
+#[pyo3(signature = (
+    data, /, *, encoding=None, app_id=None, received_at_us=None, truncate_ip=false
+))]
 fn parse(
     py: Python<'_>,
     data: PyBackedBytes,

@@ -164,7 +164,7 @@ fn rejects_carry_place_and_id() {
 fn the_first_failure_in_documented_order_wins() {
     let body = r#"{"currency":"?","ip":"x","timestamp":"x","event_name":1,"idfa":"x"}"#;
     assert_eq!(refused(body), field(Code::WrongType, "event_name"));
-    let body = r#"{"currency":"?","ip":"x","timestamp":"x","event_name":"a","idfa":"x"}"#;
+    let body = r#"{"currency":"?","ip":"x","timestamp":"x","event_name":"a","revenue":"x"}"#;
     assert_eq!(refused(body), field(Code::MissingField, "user_id"));
     let body = r#"{"idfv":"x","idfa":"y","timestamp":"x","event_name":"a","user_id":"u"}"#;
     assert_eq!(refused(body), field(Code::InvalidUuid, "idfa"));
