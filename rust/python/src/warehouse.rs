@@ -28,11 +28,19 @@ fn whole(batches: &Batches) -> Result<RecordBatch, Unfit> {
     }
 }
 
-/// Every row as one ClickHouse Native block.
+/// Every row as one ClickHouse Native block; `constants` become UInt64 columns at the end.
 #[pyfunction]
-#[pyo3(name = "native", signature = (batches, /))]
-fn encode<'py>(py: Python<'py>, batches: &Batches) -> PyResult<Bound<'py, PyBytes>> {
-    let block = py.enter(|| native::encode(&whole(batches)?).map_err(Unfit))?;
+#[pyo3(name = "native", signature = (batches, constants=Vec::new(), /))]
+fn encode<'py>(
+    py: Python<'py>,
+    batches: &Batches,
+    constants: Vec<(String, u64)>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let made = || {
+        let whole = native::with_constants(&whole(batches)?, &constants).map_err(Unfit)?;
+        native::encode(&whole).map_err(Unfit)
+    };
+    let block = py.enter(made)?;
     Ok(PyBytes::new(py, &block))
 }
 

@@ -125,11 +125,7 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(crate) fn end(&mut self) -> Result<(), Stop> {
         self.space();
-        if self.at == self.bytes.len() {
-            Ok(())
-        } else {
-            self.stop("something follows the value")
-        }
+        if self.at == self.bytes.len() { Ok(()) } else { self.stop("something follows the value") }
     }
 
     #[cold]
