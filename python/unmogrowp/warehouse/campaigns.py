@@ -65,12 +65,15 @@ def _touches(span: Span) -> str:
 
 
 def _credited(span: Span, question: Question) -> str:
+    lists = f"{question.model} AS shares, channel AS channels, campaign AS campaigns"
+    found = (
+        f"SELECT {lists}, currency, value_micros FROM credits FINAL WHERE {question.where(span)}"
+    )
     return (
-        "SELECT toString(touch_channel) AS source, toString(touch_campaign) AS campaign, "
-        "toString(currency) AS currency, sumKahan(credit) AS conversions, "
-        "sumKahan(credit * value_micros) AS micros "
-        f"FROM (SELECT * FROM credits FINAL WHERE {question.where(span)}) ARRAY JOIN "
-        f"{question.model} AS credit, channel AS touch_channel, campaign AS touch_campaign "
+        "SELECT toString(one_channel) AS source, toString(one_campaign) AS campaign, "
+        "toString(currency) AS currency, sumKahan(share) AS conversions, "
+        f"sumKahan(share * value_micros) AS micros FROM ({found}) "
+        "ARRAY JOIN shares AS share, channels AS one_channel, campaigns AS one_campaign "
         "GROUP BY source, campaign, currency ORDER BY source, campaign, currency"
     )
 

@@ -3,7 +3,6 @@
 //! The same bytes go to the embedded engine and over HTTP. Text, labels and UUIDs have no nulls in
 //! the warehouse: the empty text and the nil UUID stand for them, which saves a map per column.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -13,7 +12,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, BooleanArray, OffsetSizeTrait, RecordBatch, UInt64Array};
 use arrow_buffer::ArrowNativeType;
-use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, TimeUnit};
 use arrow_select::filter::filter_record_batch;
 
 use crate::column::{TableError, find};
@@ -78,27 +77,31 @@ pub fn encode_events(
 }
 
 fn with_warehouse_columns(events: &RecordBatch, batch_id: u64) -> Result<RecordBatch, NativeError> {
-    let mut fields: Vec<_> = events.schema_ref().fields().iter().cloned().collect();
+    let (mut fields, mut columns) = parts(events);
     fields.push(Arc::new(Field::new("identity", DataType::FixedSizeBinary(16), false)));
-    fields.push(Arc::new(Field::new("batch_id", DataType::UInt64, false)));
-    let mut columns = events.columns().to_vec();
     columns.push(Arc::new(identity::keys(events)?));
-    columns.push(Arc::new(UInt64Array::from_value(batch_id, events.num_rows())));
+    let identified = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+    with_constants(&identified, &[("batch_id".to_owned(), batch_id)])
+}
+
+/// `batch` with a `UInt64` column per name, the same number in every row.
+///
+/// # Errors
+/// Arrow refused the columns.
+pub fn with_constants(
+    batch: &RecordBatch,
+    constants: &[(String, u64)],
+) -> Result<RecordBatch, NativeError> {
+    let (mut fields, mut columns) = parts(batch);
+    for (name, value) in constants {
+        fields.push(Arc::new(Field::new(name, DataType::UInt64, false)));
+        columns.push(Arc::new(UInt64Array::from_value(*value, batch.num_rows())));
+    }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
-/// The batch with further columns of one value each.
-pub fn with_counts(
-    batch: &RecordBatch,
-    counts: &BTreeMap<String, u64>,
-) -> Result<RecordBatch, NativeError> {
-    let mut fields = batch.schema().fields().to_vec();
-    let mut columns = batch.columns().to_vec();
-    for (name, count) in counts {
-        fields.push(Arc::new(Field::new(name, DataType::UInt64, false)));
-        columns.push(Arc::new(UInt64Array::from_value(*count, batch.num_rows())));
-    }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+fn parts(batch: &RecordBatch) -> (Vec<FieldRef>, Vec<ArrayRef>) {
+    (batch.schema_ref().fields().iter().cloned().collect(), batch.columns().to_vec())
 }
 
 /// The months (`yyyymm` in UTC) that the events of `batch` fall into, ascending.

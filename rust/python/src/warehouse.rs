@@ -1,7 +1,5 @@
 //! Batches in, blocks for the warehouse out.
 
-use std::collections::BTreeMap;
-
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use pyo3::exceptions::PyValueError;
@@ -30,19 +28,19 @@ fn whole(batches: &Batches) -> Result<RecordBatch, Unfit> {
     }
 }
 
-/// Every row as one ClickHouse Native block; `counts` are further columns with one value each.
+/// Every row as one ClickHouse Native block; `constants` become UInt64 columns at the end.
 #[pyfunction]
-#[pyo3(name = "native", signature = (batches, /, *, counts=None))]
-pub(crate) fn encode<'py>(
+#[pyo3(name = "native", signature = (batches, constants=Vec::new(), /))]
+fn encode<'py>(
     py: Python<'py>,
     batches: &Batches,
-    counts: Option<BTreeMap<String, u64>>,
+    constants: Vec<(String, u64)>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let counts = counts.unwrap_or_default();
-    let block = py.enter(|| {
-        let batch = native::with_counts(&whole(batches)?, &counts).map_err(Unfit)?;
-        native::encode(&batch).map_err(Unfit)
-    })?;
+    let made = || {
+        let whole = native::with_constants(&whole(batches)?, &constants).map_err(Unfit)?;
+        native::encode(&whole).map_err(Unfit)
+    };
+    let block = py.enter(made)?;
     Ok(PyBytes::new(py, &block))
 }
 
