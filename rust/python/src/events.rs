@@ -52,7 +52,7 @@ fn threads() -> usize {
 #[pyo3(signature = (
     data, /, *, encoding=None, app_id=None, received_at_us=None, truncate_ip=false
 ))]
-fn parse(
+pub(crate) fn parse(
     py: Python<'_>,
     data: PyBackedBytes,
     encoding: Option<String>,
@@ -67,8 +67,4 @@ fn parse(
         parse_batches(&body, &context, threads(), stop).map_err(Refused::Parse)
     })?;
     Ok((Batches::new(schema::arrow(), found.events), Batches::from(found.rejects)))
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(parse, m)?)
 }
