@@ -28,7 +28,7 @@ fn whole(batches: &Batches) -> Result<RecordBatch, Unfit> {
     }
 }
 
-/// Every row as one ClickHouse Native block; `constants` become UInt64 columns at the end.
+/// Every row as one ClickHouse Native block; `constants` become `UInt64` columns at the end.
 #[pyfunction]
 #[pyo3(name = "native", signature = (batches, constants=Vec::new(), /))]
 pub(crate) fn encode<'py>(
@@ -36,7 +36,7 @@ pub(crate) fn encode<'py>(
     batches: &Batches,
     constants: Vec<(String, u64)>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let made = || {
+    let made = move || {
         let whole = native::with_constants(&whole(batches)?, &constants).map_err(Unfit)?;
         native::encode(&whole).map_err(Unfit)
     };
