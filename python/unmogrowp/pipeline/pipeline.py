@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from unmogrowp import _core
 from unmogrowp.catalog import Catalog
 from unmogrowp.pipeline.attribute import Attributor
 from unmogrowp.pipeline.ship import Shipper
@@ -17,7 +16,7 @@ class Pipeline:
         self.warehouse = warehouse
         self.catalog = catalog
         self._state = state
-        self._shipper = Shipper(_core.SpoolReader(str(spool)), warehouse, state)
+        self._shipper = Shipper(spool, warehouse, state)
         self._attributor = Attributor(warehouse, catalog, state)
 
     @classmethod

@@ -1,5 +1,7 @@
 """Spool segments in, warehouse rows out, each exactly once."""
 
+from pathlib import Path
+
 from unmogrowp import _core
 from unmogrowp.pipeline.state import Bounds, State
 from unmogrowp.warehouse import Warehouse
@@ -11,8 +13,9 @@ BYTES_MAX = 64 << 20
 class Shipper:
     """Moves what is durable in the spool into the warehouse."""
 
-    def __init__(self, reader: _core.SpoolReader, warehouse: Warehouse, state: State) -> None:
-        self._reader = reader
+    def __init__(self, spool: Path, warehouse: Warehouse, state: State) -> None:
+        self._folder = spool
+        self._reader = _core.SpoolReader(spool)
         self._warehouse = warehouse
         self._state = state
 
@@ -33,8 +36,16 @@ class Shipper:
 
     def lag_bytes(self) -> int:
         """Bytes of the spool that are not in the warehouse yet."""
+        durable = self._reader.durable()
         last = self._state.last_batch()
-        return self._reader.lag_bytes(last.last if last else None)
+        if durable is None:
+            return 0
+        segment, offset = last.last if last else (0, 0)
+        if segment == durable[0]:
+            return durable[1] - offset
+        between = (self._folder / f"{number:010}.segment" for number in range(segment, durable[0]))
+        sizes = sum(path.stat().st_size for path in between if path.exists())
+        return durable[1] + sizes - offset
 
     def _next(self) -> _core.Batch | None:
         last = self._state.last_batch()
@@ -45,7 +56,8 @@ class Shipper:
         # The same bounds always give the same rows, so the same token means the same rows.
         token = "{}.{}-{}.{}".format(*bounds.first, *bounds.last)
         for month in batch.months:
-            self._warehouse.insert("events", batch.native(month, bounds.id), f"{token}-{month}")
-        rejects = batch.rejects_native()
-        if rejects is not None:
-            self._warehouse.insert("rejects", rejects, f"{token}-rejects")
+            block = _core.native_events(batch.events(month), month, bounds.id)
+            self._warehouse.insert("events", block, f"{token}-{month}")
+        if batch.rejects:
+            block = _core.native(batch.refused())
+            self._warehouse.insert("rejects", block, f"{token}-rejects")

@@ -59,7 +59,7 @@ async def ready(request: Request[Any, Any, Any]) -> Response[Ready]:
     """Which parts are degraded, the warehouse lag, the time the duplicate window covers."""
     services = services_of(request)
     spool = services.bridge.intake.status()
-    degraded = [] if spool["accepting"] else ["spool"]
+    degraded = [] if spool["is_open"] else ["spool"]
     store = await _store_status(request)
     if store is None or store.problem:
         degraded.append("store")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unmogrowp.warehouse.money import by_currency, decimal_text
+from unmogrowp.warehouse.report import AttributionReport, Row
 from unmogrowp.warehouse.schema import MODELS
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
@@ -15,7 +16,6 @@ _OF_CONVERSION = {
     "country": "toString(country)",
     "day": "toString(toDate(conversion_time, {tz:String}))",
 }
-Row = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Question:
         return {**span.values(), **own, "conversions": list(self.conversions)}
 
 
-def attribution(warehouse: Warehouse, span: Span, question: Question) -> dict[str, object]:
+def attribution(warehouse: Warehouse, span: Span, question: Question) -> AttributionReport:
     """The conversions of `span` and which touch earned them.
 
     Returns:

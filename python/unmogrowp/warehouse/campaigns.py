@@ -3,14 +3,14 @@
 from unmogrowp.warehouse.attribution import Question
 from unmogrowp.warehouse.money import by_currency, decimal_text
 from unmogrowp.warehouse.overview import counts
+from unmogrowp.warehouse.report import Report, Row
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
 
-Row = dict[str, object]
 _TOUCHES = "event_type IN ('click', 'impression')"
 
 
-def campaigns(warehouse: Warehouse, span: Span, question: Question) -> dict[str, object]:
+def campaigns(warehouse: Warehouse, span: Span, question: Question) -> Report:
     """Touches of `span` beside the conversions of `span`, by source and campaign.
 
     Args:

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from unmogrowp.warehouse.money import by_currency, decimal_text
 from unmogrowp.warehouse.persons import with_person
+from unmogrowp.warehouse.report import Report, Row
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
 
@@ -17,12 +18,11 @@ _START = {
     "month": "toDateTime(toStartOfMonth({time}, {{tz:String}}), {{tz:String}})",
     "total": "toDateTime(0, 'UTC')",
 }
-Row = dict[str, object]
 
 
 def overview(
     warehouse: Warehouse, span: Span, *, interval: Interval = "day", tz: str = "UTC"
-) -> dict[str, object]:
+) -> Report:
     """What happened in `span`, by interval and event name.
 
     Args:

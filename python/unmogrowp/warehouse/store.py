@@ -38,7 +38,11 @@ class Warehouse:
         if scheme == "chdb" and not dsn.startswith("chdb:///"):
             raise SinkRefused(f"a relative directory in `{dsn}`\nhint: chdb:///absolute/directory")
         self.dsn = dsn
-        self._settings = {"max_execution_time": execution_seconds_max}
+        self._settings = {
+            "max_execution_time": execution_seconds_max,
+            # The month follows from the sorting key, so no two partitions hold copies of a row.
+            "do_not_merge_across_partitions_select_final": 1,
+        }
         self._own = threading.local()
         self._clients: list[Client] = []
         self._lock = threading.Lock()

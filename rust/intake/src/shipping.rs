@@ -1,8 +1,13 @@
 //! Frames of the spool in, what a sink takes out: events by month, and rejects.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{BooleanArray, RecordBatch};
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    UInt32Array,
+};
 use arrow_select::filter::filter_record_batch;
 use thiserror::Error;
 use unmogrowp_core::row::{self, Decoder, RowError, StoredReject};
@@ -76,10 +81,40 @@ impl Batch {
         Ok(filter_record_batch(&self.events, &BooleanArray::from(is_in))?)
     }
 
+    /// The rejects as a table with the columns of the warehouse's `rejects`.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn refused(&self) -> Result<RecordBatch, BatchError> {
+        let all = &self.rejects;
+        let text = |name, values: Vec<&str>| -> (&str, ArrayRef) {
+            (name, Arc::new(StringArray::from(values)))
+        };
+        let times: Vec<i64> = all.iter().map(|r| r.received_at_us).collect();
+        let times = TimestampMicrosecondArray::from(times).with_timezone("UTC");
+        let indexes: Vec<u32> = all.iter().map(|r| r.reject.index).collect();
+        let raws: Vec<&[u8]> = all.iter().map(|r| r.raw.as_slice()).collect();
+        Ok(RecordBatch::try_from_iter([
+            text("app_id", all.iter().map(|r| r.app_id.as_str()).collect()),
+            ("received_at", Arc::new(times) as ArrayRef),
+            ("index", Arc::new(UInt32Array::from(indexes)) as ArrayRef),
+            text("event_id", all.iter().map(|r| known(r.reject.event_id.as_ref())).collect()),
+            text("code", all.iter().map(|r| r.reject.code.as_str()).collect()),
+            text("field", all.iter().map(|r| known(r.reject.field.as_ref())).collect()),
+            text("message", all.iter().map(|r| r.reject.message.as_str()).collect()),
+            ("raw", Arc::new(BinaryArray::from(raws)) as ArrayRef),
+        ])?)
+    }
+
     /// Number of events.
     pub fn rows(&self) -> usize {
         self.events.num_rows()
     }
+}
+
+/// The warehouse has no nulls here: nothing is the empty text.
+fn known(text: Option<&String>) -> &str {
+    text.map_or("", String::as_str)
 }
 
 /// Year and month as `yyyymm` of a time in microseconds since 1970.

@@ -58,7 +58,7 @@ impl Rule {
 
 /// One row per touch of each conversion.
 #[pyfunction]
-fn attribute(py: Python<'_>, journeys: &Journeys, rule: &Rule) -> PyResult<Batches> {
+pub(crate) fn attribute(py: Python<'_>, journeys: &Journeys, rule: &Rule) -> PyResult<Batches> {
     let (journeys, model) = (journeys.inner.clone(), rule.0.clone());
     let made = move |stop: &_| attribution::attribute(&journeys, &model, stop).map_err(Unfit);
     py.enter_long(made).map(|(schema, batches)| Batches::new(schema, batches))
@@ -66,7 +66,7 @@ fn attribute(py: Python<'_>, journeys: &Journeys, rule: &Rule) -> PyResult<Batch
 
 /// One row per channel, columns per model.
 #[pyfunction]
-fn compare(
+pub(crate) fn compare(
     py: Python<'_>,
     journeys: &Journeys,
     models: Vec<(String, PyRef<'_, Rule>)>,
@@ -84,7 +84,7 @@ fn compare(
 #[pyo3(signature = (
     touchpoints, *, conversions, click_lookback_us, view_lookback_us, policy="partition"
 ))]
-fn credits(
+pub(crate) fn credits(
     py: Python<'_>,
     touchpoints: &Batches,
     conversions: Vec<String>,
@@ -100,11 +100,4 @@ fn credits(
         attribution::credits(&schema, &batches, settings, stop).map_err(Unfit)
     })
     .map(Batches::from)
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<Rule>()?;
-    m.add_function(wrap_pyfunction!(attribute, m)?)?;
-    m.add_function(wrap_pyfunction!(compare, m)?)?;
-    m.add_function(wrap_pyfunction!(credits, m)?)
 }

@@ -11,7 +11,7 @@ use crate::table::Batches;
 #[pyfunction]
 #[pyo3(signature = (events, by, days, install, click_lookback_us, view_lookback_us, spend=None))]
 #[allow(clippy::too_many_arguments, reason = "one per keyword of `unmogrowp.cohorts`")]
-fn cohorts(
+pub(crate) fn cohorts(
     py: Python<'_>,
     events: &Batches,
     by: String,
@@ -30,8 +30,4 @@ fn cohorts(
         cohort::cohorts(&schema, &batches, spend, settings, stop).map_err(Refused)
     })
     .map(Batches::from)
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(cohorts, m)?)
 }

@@ -1,6 +1,7 @@
 //! Bytes in, events and rejects out.
 
 use std::num::NonZero;
+use std::sync::atomic::AtomicBool;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
@@ -41,6 +42,10 @@ fn limits() -> Limits {
     }
 }
 
+/// Up to here a plain body is parsed before anyone could press Ctrl-C, and a thread of its own
+/// would cost more than the work.
+const SHORT_BYTES: usize = 65_536;
+
 /// `UNMOGROWP_THREADS`, else as many as the machine runs at once.
 fn threads() -> usize {
     let wanted = std::env::var("UNMOGROWP_THREADS").ok().and_then(|text| text.parse().ok());
@@ -52,7 +57,7 @@ fn threads() -> usize {
 #[pyo3(signature = (
     data, /, *, encoding=None, app_id=None, received_at_us=None, truncate_ip=false
 ))]
-fn parse(
+pub(crate) fn parse(
     py: Python<'_>,
     data: PyBackedBytes,
     encoding: Option<String>,
@@ -60,15 +65,15 @@ fn parse(
     received_at_us: Option<i64>,
     truncate_ip: bool,
 ) -> PyResult<(Batches, Batches)> {
-    let found = py.enter_long(move |stop| {
+    let is_plain = encoding.is_none() && matches!(data.first(), Some(b'{' | b'['));
+    let is_short = is_plain && data.len() <= SHORT_BYTES;
+    let work = move |stop: &AtomicBool| {
         let limits = limits();
         let context = Context { app_id: app_id.as_deref(), received_at_us, truncate_ip, limits };
         let body = decompress(&data, encoding.as_deref(), &limits).map_err(Refused::Decompress)?;
         parse_batches(&body, &context, threads(), stop).map_err(Refused::Parse)
-    })?;
+    };
+    let found =
+        if is_short { py.enter(|| work(&AtomicBool::new(false)))? } else { py.enter_long(work)? };
     Ok((Batches::new(schema::arrow(), found.events), Batches::from(found.rejects)))
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(parse, m)?)
 }

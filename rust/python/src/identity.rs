@@ -59,7 +59,7 @@ impl Graph {
 
 /// The key of each event's set of ids, as one column `identity`; null where it has no id.
 #[pyfunction]
-fn identity_keys(py: Python<'_>, events: &Batches) -> PyResult<Batches> {
+pub(crate) fn identity_keys(py: Python<'_>, events: &Batches) -> PyResult<Batches> {
     let field = Field::new("identity", DataType::FixedSizeBinary(16), true);
     let schema = Arc::new(Schema::new(vec![field]));
     let keys = |batch: &RecordBatch| {
@@ -75,9 +75,4 @@ impl From<TableError> for Refused {
     fn from(error: TableError) -> Self {
         Self(error)
     }
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<Graph>()?;
-    m.add_function(wrap_pyfunction!(identity_keys, m)?)
 }

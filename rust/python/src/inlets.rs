@@ -24,7 +24,7 @@ fn key(
 /// The write key in the body of a Segment call, for clients without a Basic user.
 #[pyfunction]
 #[pyo3(signature = (body, encoding=None))]
-fn segment_key(
+pub(crate) fn segment_key(
     py: Python<'_>,
     body: PyBackedBytes,
     encoding: Option<&str>,
@@ -35,15 +35,10 @@ fn segment_key(
 /// The project key in the body of a PostHog call.
 #[pyfunction]
 #[pyo3(signature = (body, encoding=None))]
-fn posthog_key(
+pub(crate) fn posthog_key(
     py: Python<'_>,
     body: PyBackedBytes,
     encoding: Option<&str>,
 ) -> PyResult<Option<String>> {
     key(py, body, encoding, inlet::posthog_key)
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(segment_key, m)?)?;
-    m.add_function(wrap_pyfunction!(posthog_key, m)?)
 }

@@ -38,7 +38,7 @@ impl From<No> for PyErr {
 
 /// Owns a spool directory; every answer is about durable events.
 #[pyclass(frozen, module = "unmogrowp._core")]
-struct Intake {
+pub(crate) struct Intake {
     intake: unmogrowp_intake::Intake,
 }
 
@@ -161,8 +161,4 @@ impl Intake {
             Ok::<_, Plain>(())
         })
     }
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<Intake>()
 }

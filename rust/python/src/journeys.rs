@@ -93,7 +93,7 @@ fn names(mut columns: HashMap<String, String>) -> Names {
 
 /// Journeys of any table; `columns` says which column plays which part.
 #[pyfunction]
-fn journeys(
+pub(crate) fn journeys(
     py: Python<'_>,
     table: &Batches,
     columns: HashMap<String, String>,
@@ -112,7 +112,7 @@ fn journeys(
 
 /// Journeys of canonical events: people by the ids seen together, touches by `event_type`.
 #[pyfunction]
-fn journeys_of_events(
+pub(crate) fn journeys_of_events(
     py: Python<'_>,
     events: &Batches,
     conversions: Vec<String>,
@@ -135,7 +135,11 @@ fn journeys_of_events(
 
 /// Journeys of aggregated paths.
 #[pyfunction]
-fn journeys_from_paths(py: Python<'_>, table: &Batches, separator: String) -> PyResult<Journeys> {
+pub(crate) fn journeys_from_paths(
+    py: Python<'_>,
+    table: &Batches,
+    separator: String,
+) -> PyResult<Journeys> {
     let (schema, batches) = (table.schema(), table.batches().to_vec());
     py.enter_long(move |stop| {
         journey::read_paths(&schema, &batches, &separator, stop)
@@ -146,14 +150,6 @@ fn journeys_from_paths(py: Python<'_>, table: &Batches, separator: String) -> Py
 
 /// Microseconds of a duration text; `name` is the parameter an error speaks of.
 #[pyfunction]
-fn duration_us(name: &str, text: &str) -> PyResult<i64> {
+pub(crate) fn duration_us(name: &str, text: &str) -> PyResult<i64> {
     duration::parse(name, text).map_err(|error| PyValueError::new_err(error.to_string()))
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<Journeys>()?;
-    m.add_function(wrap_pyfunction!(journeys, m)?)?;
-    m.add_function(wrap_pyfunction!(journeys_of_events, m)?)?;
-    m.add_function(wrap_pyfunction!(journeys_from_paths, m)?)?;
-    m.add_function(wrap_pyfunction!(duration_us, m)?)
 }

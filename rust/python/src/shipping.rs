@@ -28,13 +28,13 @@ impl From<Unread> for PyErr {
 
 /// Reads a spool that some process owns, up to what is durable.
 #[pyclass(frozen, module = "unmogrowp._core")]
-struct SpoolReader {
+pub(crate) struct SpoolReader {
     reader: Reader,
 }
 
 /// The events and rejects between two positions.
 #[pyclass(frozen, module = "unmogrowp._core")]
-struct Batch {
+pub(crate) struct Batch {
     batch: unmogrowp_intake::shipping::Batch,
 }
 
@@ -138,6 +138,11 @@ impl Batch {
         self.batch.months()
     }
 
+    /// The refused records, with the columns of the warehouse's `rejects`.
+    fn refused(&self, py: Python<'_>) -> PyResult<Batches> {
+        py.enter(|| self.batch.refused().map_err(Unread::Batch)).map(Batches::from)
+    }
+
     /// The events as Arrow, of one month or all.
     #[pyo3(signature = (month=None))]
     fn events(&self, py: Python<'_>, month: Option<u32>) -> PyResult<Batches> {
@@ -147,9 +152,4 @@ impl Batch {
         })?;
         Ok(Batches::from(events))
     }
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<SpoolReader>()?;
-    m.add_class::<Batch>()
 }

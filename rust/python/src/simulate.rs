@@ -32,7 +32,7 @@ impl From<Value> for Setting {
 
 /// Chunks of NDJSON of one scenario, in the order in which events arrive.
 #[pyclass(frozen, module = "unmogrowp._core")]
-struct Simulation {
+pub(crate) struct Simulation {
     state: Mutex<unmogrowp_simulate::Simulation>,
 }
 
@@ -74,11 +74,6 @@ impl Simulation {
 
 /// Name, default and meaning of every setting that is a number with a fraction.
 #[pyfunction]
-fn simulation_settings() -> Vec<(&'static str, f64, &'static str)> {
+pub(crate) fn simulation_settings() -> Vec<(&'static str, f64, &'static str)> {
     Scenario::REALS.to_vec()
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<Simulation>()?;
-    m.add_function(wrap_pyfunction!(simulation_settings, m)?)
 }

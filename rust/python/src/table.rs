@@ -138,7 +138,3 @@ impl Batches {
 
 #[path = "values.rs"]
 mod values;
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<Batches>()
-}

@@ -28,15 +28,15 @@ fn whole(batches: &Batches) -> Result<RecordBatch, Unfit> {
     }
 }
 
-/// Every row as one ClickHouse Native block; `constants` become UInt64 columns at the end.
+/// Every row as one ClickHouse Native block; `constants` become `UInt64` columns at the end.
 #[pyfunction]
 #[pyo3(name = "native", signature = (batches, constants=Vec::new(), /))]
-fn encode<'py>(
+pub(crate) fn encode<'py>(
     py: Python<'py>,
     batches: &Batches,
     constants: Vec<(String, u64)>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let made = || {
+    let made = move || {
         let whole = native::with_constants(&whole(batches)?, &constants).map_err(Unfit)?;
         native::encode(&whole).map_err(Unfit)
     };
@@ -47,7 +47,7 @@ fn encode<'py>(
 /// The events of one month (`yyyymm`) as one Native block with `identity` and `batch_id`.
 #[pyfunction]
 #[pyo3(signature = (batches, month, batch_id, /))]
-fn native_events<'py>(
+pub(crate) fn native_events<'py>(
     py: Python<'py>,
     batches: &Batches,
     month: i32,
@@ -61,20 +61,13 @@ fn native_events<'py>(
 /// The months (`yyyymm`) the events fall into, ascending.
 #[pyfunction]
 #[pyo3(signature = (batches, /))]
-fn months(py: Python<'_>, batches: &Batches) -> PyResult<Vec<i32>> {
+pub(crate) fn months(py: Python<'_>, batches: &Batches) -> PyResult<Vec<i32>> {
     py.enter(|| native::months(&whole(batches)?).map_err(Unfit))
 }
 
 /// `(name, type, codec)` of every column of the warehouse's `events`.
 #[pyfunction]
-fn events_ddl() -> PyResult<Vec<(&'static str, String, &'static str)>> {
+pub(crate) fn events_ddl() -> PyResult<Vec<(&'static str, String, &'static str)>> {
     let all = ddl::events().map_err(Unfit)?;
     Ok(all.into_iter().map(|d| (d.name, d.kind, d.codec)).collect())
-}
-
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(encode, m)?)?;
-    m.add_function(wrap_pyfunction!(native_events, m)?)?;
-    m.add_function(wrap_pyfunction!(months, m)?)?;
-    m.add_function(wrap_pyfunction!(events_ddl, m)?)
 }

@@ -80,7 +80,9 @@ impl Failure {
             About::Column(column, value) => (*column, value),
         };
         let key = name(column);
-        let got = quote(value.raw(bytes));
+        // Nothing of the record's own: the batch lent it.
+        let lent = *value == Slot::default();
+        let got = if lent { "the batch's own".to_owned() } else { quote(value.raw(bytes)) };
         match self.code {
             Code::WrongType => format!("`{key}` must be {}, got {got}", wanted(column)),
             Code::TooLong => {

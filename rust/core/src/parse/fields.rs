@@ -1,10 +1,9 @@
 //! One scanned record in, one row of typed values out, or the first failed check.
 
-use hashbrown::HashSet;
-
 use super::columns::Columns;
+use super::duplicate::duplicate;
 use super::fault::{About, Failure};
-use super::json::{Form, Scanner, Slot, unescape};
+use super::json::{Form, Slot, unescape};
 use super::nobody::is_nobody;
 use super::record::Record;
 use super::time::{TimeError, in_range};
@@ -372,46 +371,4 @@ fn write_text(columns: &mut Columns, column: usize, value: &[u8]) -> bool {
 #[cold]
 fn missing(column: usize) -> Failure {
     Failure::column(Code::MissingField, column, Slot::default())
-}
-
-/// A key the record has twice, or an unknown one that its `properties` has too.
-fn duplicate(bytes: &[u8], record: &Record) -> Option<String> {
-    if let Some(key) = record.duplicate {
-        return Some(plain(bytes, key));
-    }
-    if record.unknown.is_empty() {
-        return None;
-    }
-    unknown_duplicate(bytes, record)
-}
-
-/// Hashed, because a megabyte holds enough keys to make comparing all pairs an attack.
-#[cold]
-fn unknown_duplicate(bytes: &[u8], record: &Record) -> Option<String> {
-    let mut met = HashSet::with_hasher(foldhash::fast::RandomState::default());
-    for member in &record.unknown {
-        let key = plain(bytes, member.key);
-        if met.contains(&key) {
-            return Some(key);
-        }
-        met.insert(key);
-    }
-    let properties = record.sent(at::PROPERTIES).filter(|slot| slot.form == Form::Object)?;
-    let mut scanner = Scanner::over(properties.of(bytes));
-    let mut inside = scanner.enter();
-    while inside {
-        let key = plain(properties.of(bytes), scanner.key().ok()?);
-        if met.contains(&key) {
-            return Some(key);
-        }
-        scanner.value().ok()?;
-        inside = scanner.more().ok()?;
-    }
-    None
-}
-
-fn plain(bytes: &[u8], key: Slot) -> String {
-    let mut text = Vec::new();
-    unescape(key.of(bytes), &mut text);
-    String::from_utf8(text).unwrap_or_default()
 }

@@ -12,6 +12,7 @@ use crate::reject::{Code, Reject};
 use crate::schema::at;
 
 mod columns;
+mod duplicate;
 mod fault;
 mod fields;
 pub mod ip;
