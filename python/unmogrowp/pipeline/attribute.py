@@ -117,7 +117,9 @@ class Attributor:
             given = {"app_id": app.id, "part": part, "parts": parts}
             credited = self._credits(app, self._table(query, given))
             if len(credited):
-                self._warehouse.insert("credits", _core.native(credited, list(labels.items())), token)
+                self._warehouse.insert(
+                    "credits", _core.native(credited, list(labels.items())), token
+                )
 
     @staticmethod
     def _credits(app: App, touchpoints: Table) -> _core.Batches:

@@ -19,7 +19,8 @@ CURRENT = (
 IDENTITIES = f"SELECT app_id, identity, {IDS} FROM events WHERE {RANGE} GROUP BY ALL"
 REMEMBERED = f"SELECT app_id, identity, {IDS} FROM identities GROUP BY ALL"
 REMEMBER = (
-    f"INSERT INTO identities SELECT app_id, identity, {IDS}, min(timestamp) FROM events"
+    f"INSERT INTO identities (app_id, identity, {IDS}, first_seen)"
+    f" SELECT app_id, identity, {IDS}, min(timestamp) FROM events"
     f" WHERE {RANGE} GROUP BY app_id, identity, {IDS}"
 )
 
@@ -37,7 +38,7 @@ MOVE = (
 )
 
 GATHER_ALL = (
-    f"INSERT INTO touchpoints SELECT {TOUCHPOINT} FROM events"
+    f"INSERT INTO touchpoints ({TOUCHPOINT}) SELECT {TOUCHPOINT} FROM events"
     f" WHERE app_id = {{app_id:String}} AND {IS_TOUCHPOINT}"
 )
 GATHER = f"{GATHER_ALL} AND {RANGE}"
