@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 APP = "com.example.demo"
 MODELS = ("first_touch", "last_touch", "linear", "position_based", "time_decay")
 DATA_DIR = Path("unmogrowp-data-demo")
+COHORT_DAYS = (1, 7, 14)
 SDK_USERS = 150
 CONNECTIONS = 4
 START_S = 60.0
@@ -430,7 +431,8 @@ def print_attribution(reports: Reports, conversion: str, field_name: str, title:
             channel = str(row["channel"]) if row["channel"] is not None else "(none)"
             by_model = cells.setdefault(channel, {})
             by_model[model] = by_model.get(model, 0.0) + amount(row[field_name])
-    ordered = sorted(cells, key=lambda channel: -cells[channel].get("last_touch", 0.0))
+    by_size = sorted(cells, key=lambda channel: -cells[channel].get("last_touch", 0.0))
+    ordered = sorted(by_size, key=lambda channel: channel == "(unattributed)")
     body = [[c, *(f"{cells[c].get(m, 0.0):,.1f}" for m in MODELS)] for c in ordered]
     totals = [f"{sum(by.get(m, 0.0) for by in cells.values()):,.1f}" for m in MODELS]
     print_table(title, ["channel", *MODELS], [*body, ["total", *totals]])
@@ -444,20 +446,21 @@ def amount(value: object) -> float:
 
 
 def print_cohorts(reports: Reports) -> None:
-    """Retention and lifetime value by channel, as the server names its columns."""
-    rows = reports.rows("cohorts")
-    if not rows:
-        return
-    names = [name for name in rows[0] if any(row.get(name) is not None for row in rows)]
-    body = [[shown(row.get(name)) for name in names] for row in rows]
-    print_table("Cohorts by channel: retention and lifetime value", names, body)
+    """Who came by which channel, how many came back and what they brought."""
+    rows = reports.rows("cohorts", days=",".join(map(str, COHORT_DAYS)))
+    names = ["source", "users"]
+    names += [f"retention_{day}" for day in COHORT_DAYS] + [f"ltv_{day}" for day in COHORT_DAYS]
+    body = [[shown(name, row.get(name)) for name in names] for row in rows]
+    print_table("Cohorts by channel: retention and lifetime value in USD", names, body)
 
 
-def shown(value: object) -> str:
-    """A cell for people."""
+def shown(name: str, value: object) -> str:
+    """A cell for people: shares as percentages, money in cents, nothing yet as a dash."""
     if value is None:
         return "-"
-    return f"{value:,.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    if name.startswith("retention"):
+        return f"{float(cast('float', value)):.1%}"
+    return f"{amount(value):,.2f}" if name.startswith("ltv") else str(value)
 
 
 def print_table(title: str, names: list[str], rows: list[list[str]]) -> None:

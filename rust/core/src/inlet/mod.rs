@@ -118,4 +118,6 @@ fn utf8<'a>(body: &'a [u8], expected: &'static str) -> Result<Cow<'a, str>, Inle
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;
