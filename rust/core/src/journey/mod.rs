@@ -253,7 +253,7 @@ impl Journeys {
             persons: Vec::new(),
             spans: vec![Span::default(); conversions.rows.len()],
             names: &conversions.names,
-            consumed: vec![(0, 0); conversions.names.iter().max().map_or(0, |n| *n as usize + 1)],
+            consumed: vec![0; conversions.names.iter().max().map_or(0, |n| *n as usize + 1)],
             reach_us: reach_us.unsigned_abs(),
             is_partition: settings.policy == Policy::Partition,
         };
@@ -380,8 +380,9 @@ struct Walk<'a> {
     persons: Vec<u32>,
     spans: Vec<Span>,
     names: &'a [u32],
-    /// By name: the person (counted from 1) who last converted so, and how far that consumed.
-    consumed: Vec<(u32, u32)>,
+    /// By name: up to where the last conversion consumed. Another person's lies before all touches
+    /// of this one.
+    consumed: Vec<u32>,
     reach_us: u64,
     is_partition: bool,
 }
@@ -389,13 +390,12 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn person(&mut self, rows: &[Entry]) {
         let mut low = self.touches.len();
-        let person = narrow(self.persons.len() + 1);
         for row in rows {
             if row.tag.is_conversion() {
                 while self.touches.get(low).is_some_and(|t| t.age_us(row.time) > self.reach_us) {
                     low += 1;
                 }
-                self.conversion(row, person, narrow(low));
+                self.conversion(row, narrow(low));
             } else {
                 self.touches.push(Touch { time: row.time, row: row.row, tag: row.tag });
             }
@@ -403,15 +403,12 @@ impl Walk<'_> {
         self.persons.push(narrow(self.touches.len()));
     }
 
-    fn conversion(&mut self, row: &Entry, person: u32, low: u32) {
+    fn conversion(&mut self, row: &Entry, low: u32) {
         let index = row.tag.index();
         let stop = narrow(self.touches.len());
         let consumed = &mut self.consumed[self.names[index] as usize];
-        let start = match *consumed {
-            (last, until) if self.is_partition && last == person => low.max(until),
-            _ => low,
-        };
-        *consumed = (person, stop);
+        let start = if self.is_partition { low.max(*consumed) } else { low };
+        *consumed = stop;
         self.spans[index] = Span { start, stop, time: row.time };
     }
 }
