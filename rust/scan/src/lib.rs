@@ -21,6 +21,7 @@ pub fn lines(body: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
 const LANES: usize = 16;
 
 /// A byte of ones for each byte that is `"`, `\` or a control byte, the first byte lowest.
+#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it out of vector registers")]
 #[inline]
 fn special(chunk: &[u8; LANES]) -> u128 {
     let mut marks = [0; LANES];
