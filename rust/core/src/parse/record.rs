@@ -53,12 +53,11 @@ impl Record {
         let mut inside = scanner.enter();
         while inside {
             let guess = self.follows[last];
-            let (key, found) = match scanner.skip_key(&WORDS[guess]) {
-                Some(key) => (key, Some(guess)),
-                None => {
-                    let key = scanner.key()?;
-                    (key, self.look_up(key, bytes))
-                }
+            let (key, found) = if let Some(key) = scanner.skip_key(&WORDS[guess]) {
+                (key, Some(guess))
+            } else {
+                let key = scanner.key()?;
+                (key, self.look_up(key, bytes))
             };
             let value = scanner.value()?;
             if let Some(column) = found {
