@@ -103,6 +103,8 @@ def serving(data_dir: Path) -> "Iterator[str]":
             [sys.executable, "-m", "unmogrowp.cli", *arguments],
             stdout=subprocess.PIPE,
             stderr=errors,
+            # Ctrl-C is for the demo, which ends its server in an orderly way.
+            process_group=0,
         )
     try:
         yield address_of(server, log)
