@@ -10,6 +10,7 @@ import pytest
 
 import unmogrowp as ug
 from unmogrowp import _core
+from unmogrowp.errors import ConfigError, UnmogrowpError
 from unmogrowp.simulate import Scenario, arguments, command, simulate
 
 
@@ -82,7 +83,7 @@ def test_only_paid_installs_are_attributed_and_organic_ones_never() -> None:
     ],
 )
 def test_a_scenario_that_cannot_be_is_refused(settings: dict[str, object], word: str) -> None:
-    with pytest.raises(ValueError, match=word) as refused:
+    with pytest.raises(ConfigError, match=word) as refused:
         simulate(Scenario(**settings))
     assert "\nhint: " in str(refused.value)
 
@@ -94,6 +95,12 @@ def test_the_command_writes_what_the_function_gives(tmp_path: Path) -> None:
     expected = text(events=500, seed=3, late=0.2, start=date(2025, 5, 5), is_truth_told=False)
     assert target.read_bytes() == expected
     assert b"truth" not in expected
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    target = tmp_path / "nowhere" / "events.ndjson"
+    with pytest.raises(UnmogrowpError, match=r"cannot write `.*nowhere"):
+        command(options("--events", "5", "-o", str(target)))
 
 
 def test_the_bytes_are_those_of_another_process() -> None:

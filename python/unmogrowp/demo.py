@@ -53,12 +53,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Run `unmogrowp demo`; the exit code is its result."""
     require_sdks()
+    start = datetime.now(UTC).date() - timedelta(days=30)
+    month = simulate(Scenario(seed=options.seed, events=options.events, start=start))
     data_dir = DATA_DIR if options.keep else Path(tempfile.mkdtemp(prefix="unmogrowp-demo-"))
     if options.keep and data_dir.exists():
         shutil.rmtree(data_dir)
     try:
         with serving(data_dir) as url:
-            is_right = run(url, data_dir, events=options.events, seed=options.seed)
+            is_right = run(url, data_dir, month, events=options.events)
             if options.keep:
                 say(f"\nserving on {url} with {data_dir}, Ctrl-C ends it")
                 with contextlib.suppress(KeyboardInterrupt):
@@ -69,7 +71,7 @@ def command(options: argparse.Namespace) -> int:
             shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def run(url: str, data_dir: Path, *, events: int, seed: int) -> bool:
+def run(url: str, data_dir: Path, month: "Iterator[bytes]", *, events: int) -> bool:
     """Send everything to `url` and print what came of it; whether all of it arrived."""
     started = time.monotonic()
     cli("apps", "create", APP, "--name", "Demo", "--currency", "USD", data_dir=data_dir)
@@ -78,7 +80,7 @@ def run(url: str, data_dir: Path, *, events: int, seed: int) -> bool:
     say(f"Segment's Python SDK sent {sent:,} events")
     by_posthog = send_posthog(url, write)
     say(f"PostHog's Python SDK sent {by_posthog:,} events")
-    sent += by_posthog + send_month(url, write, events=events, seed=seed)
+    sent += by_posthog + send_month(url, write, month, events=events)
     reports = Reports(url, read)
     stored = wait_until_visible(reports, sent)
     print_attribution(reports, "install", "conversions", "Installs by channel")
@@ -192,9 +194,7 @@ class Failures:
     def check(self, sdk: str) -> None:
         """Raise the first error, if there was one."""
         if self.seen:
-            raise UnmogrowpError(
-                f"{sdk}'s SDK could not send its events\nhint: it said {self.seen[0]}"
-            )
+            raise UnmogrowpError(f"{sdk} could not send its events\nhint: it said {self.seen[0]}")
 
 
 def send_segment(url: str, key: str) -> int:
@@ -217,7 +217,7 @@ def send_segment(url: str, key: str) -> int:
         client.track(user, "purchase", {"revenue": 9.5, "currency": "USD", "sku": "starter"})
     client.flush()
     client.join()
-    failures.check("Segment")
+    failures.check("Segment's SDK")
     return 4 * SDK_USERS
 
 
@@ -239,28 +239,28 @@ def send_posthog(url: str, key: str) -> int:
         paid = {"revenue": "4.99", "currency": "USD"}
         client.capture("purchase", distinct_id=user, properties=paid)
     client.shutdown()
-    failures.check("PostHog")
+    failures.check("PostHog's SDK")
     return 3 * SDK_USERS
 
 
 # --- a simulated month ----------------------------------------------------------------------
 
 
-def send_month(url: str, key: str, *, events: int, seed: int) -> int:
+def send_month(url: str, key: str, chunks: "Iterator[bytes]", *, events: int) -> int:
     """Post a simulated month that ended yesterday over several connections.
 
     Returns:
-        Events that the server said it stored.
+        Events sent; every one of them was answered, and none refused.
     """
-    start = datetime.now(UTC).date() - timedelta(days=30)
-    chunks = simulate(Scenario(seed=seed, events=events, start=start))
     progress = Progress(events, "simulated events sent")
     senders = Senders(url, key, progress)
+    sent = 0
     for chunk in chunks:
         senders.give(chunk)
-    stored = senders.finish()
+        sent += chunk.count(b"\n")
+    senders.finish()
     progress.finish()
-    return stored
+    return sent
 
 
 class Senders:
@@ -271,7 +271,6 @@ class Senders:
         self._bodies: queue.Queue[bytes | None] = queue.Queue(maxsize=2 * CONNECTIONS)
         self._failures = Failures()
         self._lock = threading.Lock()
-        self._stored = 0
         self._threads = [
             threading.Thread(target=self._work, daemon=True) for _ in range(CONNECTIONS)
         ]
@@ -282,14 +281,13 @@ class Senders:
         """Queue a body; waits while the queue is full."""
         self._bodies.put(body)
 
-    def finish(self) -> int:
-        """Wait for every answer; the number of events stored."""
+    def finish(self) -> None:
+        """Wait for every answer; the first that was not a plain success is an error."""
         for _ in self._threads:
             self._bodies.put(None)
         for thread in self._threads:
             thread.join()
         self._failures.check("the simulator")
-        return self._stored
 
     def _work(self) -> None:
         connection = Connection(self._url, self._key)
@@ -305,7 +303,6 @@ class Senders:
             if answer["rejected"]:
                 self._failures(f"rejects: {cast('list[object]', answer['rejected'])[0]}")
             with self._lock:
-                self._stored += cast("int", answer["stored"])
                 self._progress.advance(cast("int", answer["received"]))
 
 

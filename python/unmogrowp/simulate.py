@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from unmogrowp import _core
+from unmogrowp.errors import ConfigError, UnmogrowpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,9 +88,12 @@ def simulate(scenario: Scenario | None = None) -> "Iterator[bytes]":
         Chunks of at most `lines_max` whole lines, in the order in which the events arrive.
 
     Raises:
-        ValueError: The scenario cannot be; the message names the setting.
+        ConfigError: The scenario cannot be; the message names the setting.
     """
-    return _core.Simulation((scenario or Scenario()).settings())
+    try:
+        return _core.Simulation((scenario or Scenario()).settings())
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 _FIRST = {
@@ -134,8 +138,13 @@ def command(options: argparse.Namespace) -> int:
     if options.output in {None, "-"}:
         _write(chunks, sys.stdout.buffer)
         return 0
-    with Path(options.output).open("wb") as file:
-        _write(chunks, file)
+    try:
+        with Path(options.output).open("wb") as file:
+            _write(chunks, file)
+    except OSError as error:
+        raise UnmogrowpError(
+            f"cannot write `{options.output}`: {error.strerror}\nhint: choose another --output"
+        ) from error
     return 0
 
 

@@ -1,180 +1,178 @@
-"""The catalog file: tables, and every question asked of them."""
+"""Every question asked of the catalog, and every change to it."""
 
 import datetime as dt
-import json
-import uuid
-from dataclasses import asdict
+import hmac
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import final
 
 import sqlalchemy as sa
 
 from unmogrowp.catalog.apps import App, AppSettings
-from unmogrowp.errors import UnmogrowpError
-
-ROLES = ("write", "read", "admin")
-ID_BYTES_MAX = 256
-
-METADATA = sa.MetaData()
-APPS = sa.Table(
-    "apps",
-    METADATA,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("currency", sa.Text, nullable=False),
-    sa.Column("settings", sa.Text, nullable=False),
-    sa.Column("created_at", sa.Text, nullable=False),
-)
-KEYS = sa.Table(
-    "keys",
-    METADATA,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("app_id", sa.Text, sa.ForeignKey("apps.id"), nullable=False),
-    sa.Column("role", sa.Text, nullable=False),
-    sa.Column("hash", sa.Text, nullable=False, unique=True),
-    sa.Column("created_at", sa.Text, nullable=False),
-    sa.Column("revoked_at", sa.Text),
-)
+from unmogrowp.catalog.keys import ROLES, Key, KeyRow, Role, new_key, sha256
+from unmogrowp.catalog.tables import APPS, KEYS, CatalogError, connect, writing
 
 
-class CatalogError(UnmogrowpError):
-    """The catalog has no such thing, or has it already."""
-
-
+@final
 class Catalog:
-    """Apps and keys; usable by several processes and threads at once."""
+    """Apps and keys of a data directory; for several processes and threads at once.
+
+    A change is on disk when its method returns, and every process sees it from then on.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        METADATA.create_all(engine)
+        self._writer = writing(engine)
 
     @classmethod
-    def open(cls, home: Path) -> "Catalog":
-        """The catalog of a data directory, made where there is none."""
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = sa.create_engine(f"sqlite:///{home.absolute() / 'catalog.db'}")
-        sa.event.listen(engine, "connect", _prepare)
-        return cls(engine)
+    def open(cls, data_dir: Path) -> "Catalog":
+        """The catalog of a data directory, made where there is none.
+
+        Raises:
+            CatalogError: The file cannot be used, or a newer version wrote it.
+        """
+        return cls(connect(data_dir))
 
     def close(self) -> None:
         """Let the file go."""
         self._engine.dispose()
 
+    def __enter__(self) -> "Catalog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Apps.
+
     def create_app(self, app_id: str, name: str, currency: str) -> App:
         """Add an app with default settings.
 
         Raises:
-            CatalogError: There is one of that id, or the id is unusable.
+            CatalogError: There is one of that id, or id or currency cannot be.
         """
-        if not app_id or len(app_id.encode()) > ID_BYTES_MAX:
-            raise CatalogError(f"an app id has 1 to {ID_BYTES_MAX} bytes, got `{app_id}`")
-        app = App(app_id, name, currency.upper())
-        row = {"id": app.id, "name": name, "currency": app.currency, "created_at": _now()}
+        app = App.new(app_id, name, currency)
+        row = {"id": app.id, "name": app.name, "currency": app.currency, "version": app.version}
+        row |= {"settings": app.settings.text(), "created_at": _now()}
         try:
-            self._write(sa.insert(APPS).values(**row, settings=_text(app.settings)))
+            with self._writer.begin() as connection:
+                connection.execute(sa.insert(APPS).values(row))
         except sa.exc.IntegrityError:
             raise CatalogError(
-                f"app `{app_id}` exists already\nhint: change it with `apps set`"
+                f"app `{app_id}` exists already\nhint: change it with `apps set {app_id} …`"
             ) from None
         return app
 
     def app(self, app_id: str) -> App | None:
         """One app."""
-        rows = self._read(sa.select(APPS).where(APPS.c.id == app_id))
-        return _app(rows[0]) if rows else None
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(APPS).where(APPS.c.id == app_id)).first()
+        return _app(row) if row is not None else None
+
+    def show_app(self, app_id: str) -> App:
+        """One app that must be there.
+
+        Raises:
+            CatalogError: No such app.
+        """
+        app = self.app(app_id)
+        if app is None:
+            raise self._no_app(app_id)
+        return app
 
     def apps(self) -> list[App]:
         """All apps by id."""
-        return [_app(row) for row in self._read(sa.select(APPS).order_by(APPS.c.id))]
+        with self._engine.connect() as connection:
+            return [_app(row) for row in connection.execute(sa.select(APPS).order_by(APPS.c.id))]
 
-    def set_app(self, app_id: str, texts: dict[str, str]) -> App:
-        """Change settings of an app, all or none.
+    def set_app(self, app_id: str, texts: Mapping[str, str]) -> App:
+        """Change settings of an app, all or none; its version grows where something differs.
 
         Raises:
             CatalogError: No such app.
             ConfigError: An unknown setting or a wrong value.
         """
-        with self._engine.begin() as connection:
-            # Takes the write lock first, so that two changes cannot undo each other.
-            here = APPS.c.id == app_id
-            connection.execute(sa.update(APPS).where(here).values(id=APPS.c.id))
+        here = APPS.c.id == app_id
+        with self._writer.begin() as connection:
             row = connection.execute(sa.select(APPS).where(here)).first()
-            if row is None:
-                raise self._no_app(app_id)
-            settings = _app(row).settings
-            for name, text in texts.items():
-                settings = settings.with_text(name, text)
-            connection.execute(sa.update(APPS).where(here).values(settings=_text(settings)))
-        return App(row.id, row.name, row.currency, settings)
+            if row is not None:
+                app = _app(row)
+                settings = app.settings.changed(texts)
+                if settings == app.settings:
+                    return app
+                values = {"settings": settings.text(), "version": app.version + 1}
+                connection.execute(sa.update(APPS).where(here).values(values))
+                return App(app.id, app.name, app.currency, settings, app.version + 1)
+        raise self._no_app(app_id)
 
-    def create_key(self, app_id: str, role: str, digest: str) -> str:
-        """Add a key by its hash and give its id.
+    # Keys.
+
+    def create_key(self, app_id: str, role: Role) -> tuple[str, Key]:
+        """Add a key; its text is given here, once, and kept nowhere.
 
         Raises:
-            CatalogError: No such app.
+            CatalogError: No such app or role.
         """
-        if self.app(app_id) is None:
-            raise self._no_app(app_id)
-        key_id = str(uuid.uuid4())
-        row = {"id": key_id, "app_id": app_id, "role": role, "hash": digest}
-        self._write(sa.insert(KEYS).values(**row, created_at=_now()))
-        return key_id
+        if role not in ROLES:
+            raise CatalogError(f"no role `{role}`\nhint: there are {', '.join(ROLES)}")
+        plaintext = new_key()
+        key = Key(f"key_{secrets.token_hex(8)}", app_id, role)
+        row = {"id": key.id, "app_id": app_id, "role": role, "sha256": sha256(plaintext)}
+        try:
+            with self._writer.begin() as connection:
+                connection.execute(sa.insert(KEYS).values({**row, "created_at": _now()}))
+        except sa.exc.IntegrityError:
+            raise self._no_app(app_id) from None
+        return plaintext, key
 
     def revoke_key(self, key_id: str) -> None:
-        """A key opens nothing any more.
+        """A key opens nothing any more; a second time changes nothing.
 
         Raises:
             CatalogError: No such key.
         """
-        query = sa.update(KEYS).where(KEYS.c.id == key_id, KEYS.c.revoked_at.is_(None))
-        if not self._write(query.values(revoked_at=_now())):
-            raise CatalogError(f"no active key `{key_id}`\nhint: `keys list` shows them")
+        here = KEYS.c.id == key_id
+        with self._writer.begin() as connection:
+            if connection.execute(sa.select(KEYS.c.id).where(here)).first() is None:
+                raise CatalogError(f"no key `{key_id}`\nhint: `unmogrowp keys list` shows the ids")
+            active = sa.update(KEYS).where(here, KEYS.c.revoked_at.is_(None))
+            connection.execute(active.values(revoked_at=_now()))
 
-    def keys(self, app_id: str | None = None) -> list[dict[str, str | None]]:
-        """Keys without their secrets."""
-        columns = [KEYS.c[name] for name in ("id", "app_id", "role", "created_at", "revoked_at")]
-        query = sa.select(*columns).order_by(KEYS.c.created_at, KEYS.c.id)
+    def keys(self, app_id: str | None = None) -> list[KeyRow]:
+        """Keys, the revoked ones too, oldest first."""
+        names = ("id", "app_id", "role", "created_at", "revoked_at")
+        query = sa.select(*(KEYS.c[name] for name in names))
         if app_id is not None:
             query = query.where(KEYS.c.app_id == app_id)
-        return [dict(row._mapping) for row in self._read(query)]  # noqa: SLF001 - SQLAlchemy's public name
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(KEYS.c.created_at, KEYS.c.id))
+            return [KeyRow(*row) for row in rows]
 
-    def key_by_hash(self, digest: str) -> tuple[str, str, str] | None:
-        """Id, app and role of an active key."""
-        query = sa.select(KEYS.c.id, KEYS.c.app_id, KEYS.c.role)
-        rows = self._read(query.where(KEYS.c.hash == digest, KEYS.c.revoked_at.is_(None)))
-        return (rows[0].id, rows[0].app_id, rows[0].role) if rows else None
+    def find(self, plaintext: str) -> Key | None:
+        """What a key opens; None for an unknown or revoked one."""
+        return self.find_sha256(sha256(plaintext))
+
+    def find_sha256(self, digest: str) -> Key | None:
+        """What the key of a hash opens."""
+        query = sa.select(KEYS.c.id, KEYS.c.app_id, KEYS.c.role, KEYS.c.sha256)
+        query = query.where(KEYS.c.sha256 == digest, KEYS.c.revoked_at.is_(None))
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None or not hmac.compare_digest(str(row.sha256), digest):
+            return None
+        return Key(row.id, row.app_id, row.role)
 
     def _no_app(self, app_id: str) -> CatalogError:
-        known = ", ".join(app.id for app in self.apps()) or "none yet"
-        return CatalogError(f"no app `{app_id}`\nhint: there are: {known}")
-
-    def _read(self, query: sa.Select[Any]) -> list[sa.Row[Any]]:
-        with self._engine.connect() as connection:
-            return list(connection.execute(query))
-
-    def _write(self, query: sa.Insert | sa.Update) -> int:
-        with self._engine.begin() as connection:
-            return connection.execute(query).rowcount
+        known = ", ".join(f"`{app.id}`" for app in self.apps())
+        made = f"unmogrowp apps create {app_id} --name NAME --currency USD"
+        hint = f"there are {known}" if known else f"make it with `{made}`"
+        return CatalogError(f"no app `{app_id}`\nhint: {hint}")
 
 
-def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever driver is used
-    for pragma in (
-        "journal_mode = wal",
-        "synchronous = full",
-        "foreign_keys = on",
-        "busy_timeout = 5000",
-    ):
-        connection.execute(f"pragma {pragma}")
-
-
-def _app(row: sa.Row[Any]) -> App:
-    values = json.loads(row.settings)
-    values["conversions"] = tuple(values["conversions"])
-    return App(row.id, row.name, row.currency, AppSettings(**values))
-
-
-def _text(settings: AppSettings) -> str:
-    return json.dumps(asdict(settings))
+def _app(row: sa.Row[tuple[object, ...]]) -> App:
+    settings = AppSettings.from_text(row.settings)
+    return App(row.id, row.name, row.currency, settings, row.version)
 
 
 def _now() -> str:

@@ -4,15 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from unmogrowp import __version__
-from unmogrowp.cli import catalog, files, remote, schema, serve
-from unmogrowp.cli.options import Commands
-from unmogrowp.errors import UnmogrowpError
+from unmogrowp.cli import apps, attribute, export, keys, parse, report, schema, serve
+from unmogrowp.cli.options import Commands, Parser, UsageError, add_command, add_place
+from unmogrowp.errors import ConfigError, MissingExtra, UnmogrowpError
 
-FAILED, MISUSED = 1, 2
-INTERRUPTED = 130
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 DESCRIPTION = """\
 Open mobile measurement: events in, attribution out.
@@ -23,17 +21,27 @@ Start here:
   unmogrowp apps create com.example.app --name Example --currency USD
   unmogrowp keys create --app com.example.app --role write
 """
+EPILOG = "`unmogrowp COMMAND --help` explains each. Exit codes: 0 done, 1 failed, 2 misused."
+# Packages that only the server needs; without them its commands name the extra.
+SERVER_PACKAGES = frozenset(
+    {"clickhouse_connect", "granian", "litestar", "msgspec", "sqlalchemy", "uvloop"}
+)
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command."""
-    parser = _parser()
-    options = parser.parse_args(words)
+    """Run one command; the exit code is its result."""
     try:
+        options = _options(words)
         return int(options.run(options))
+    except (UsageError, ConfigError) as error:
+        return _fail(error, MISUSED)
     except UnmogrowpError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return FAILED
+        return _fail(error, FAILED)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in SERVER_PACKAGES:
+            raise
+        return _fail(MissingExtra("server"), FAILED)
     except BrokenPipeError:
         # The reader of our output has seen enough; keep the interpreter from flushing again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,33 +50,42 @@ def main(words: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _fail(error: Exception, code: int) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return code
+
+
+def _options(words: Sequence[str] | None) -> argparse.Namespace:
+    options, unknown = _parser().parse_known_args(words)
+    if unknown:
+        options.parser.refuse(unknown)
+    return options
+
+
+def _parser() -> Parser:
+    parser = Parser(
         prog="unmogrowp",
         description=DESCRIPTION,
+        epilog=EPILOG,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"unmogrowp {__version__}")
+    add_place(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    where = argparse.ArgumentParser(add_help=False)
-    where.add_argument(
-        "--data-dir", type=Path, help="where everything is kept (default: ./unmogrowp-data)"
-    )
-    where.add_argument("--config", type=Path, help="settings file (default: ./unmogrowp.toml)")
-    for room in (serve, catalog, files, remote, schema):
-        room.add(commands, where)
+    for command in (serve, apps, keys, parse, attribute, report, export, schema):
+        command.add(commands)
     _add_delegates(commands)
     return parser
 
 
 def _add_delegates(commands: Commands) -> None:
+    """Add the commands whose modules know their own arguments."""
     from unmogrowp import demo, simulate
 
-    made = commands.add_parser(
-        "simulate", help="write a simulated month of mobile traffic as NDJSON"
-    )
-    simulate.arguments(made)
-    made.set_defaults(run=simulate.command)
-    shown = commands.add_parser("demo", help="real SDKs and a simulated month, end to end")
+    simulated = add_command(commands, "simulate", "write a simulated month of events as NDJSON")
+    simulate.arguments(simulated)
+    simulated.set_defaults(run=simulate.command)
+    shown = add_command(commands, "demo", "watch a server take real traffic and report on it")
     demo.arguments(shown)
     shown.set_defaults(run=demo.command)

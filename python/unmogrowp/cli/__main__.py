@@ -1,7 +1,8 @@
-"""`python -m unmogrowp.cli`."""
+"""`python -m unmogrowp.cli` is `unmogrowp`."""
 
 import sys
 
 from unmogrowp.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

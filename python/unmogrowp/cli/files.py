@@ -1,151 +1,183 @@
-"""`unmogrowp parse` and `unmogrowp attribute`: the library over files."""
+"""Tables from and into files, in the format the name ends with; no loop over rows is here."""
 
-import argparse
+import contextlib
 import importlib
-import sys
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from unmogrowp.cli.options import Commands
+from unmogrowp.cli.options import UsageError
 from unmogrowp.errors import MissingExtra, UnmogrowpError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from types import ModuleType
 
-    from unmogrowp.table import Table
-
-T = TypeVar("T")
-
-OUTPUTS = (".parquet", ".csv", ".arrow")
-
-
-def add(commands: Commands, _where: argparse.ArgumentParser) -> None:
-    """Add both commands."""
-    parse = commands.add_parser(
-        "parse",
-        help="read events into typed columns and say what is wrong with the rest",
-        description="Read events (JSON or NDJSON, plain or compressed). Without -o, say how many "
-        "were good and why the others were not.",
-    )
-    parse.add_argument("file", type=Path, help="events.ndjson, .json, .gz, .zst, .br")
-    parse.add_argument("-o", "--output", type=Path, help=f"one of {', '.join(OUTPUTS)}")
-    parse.add_argument("--rejects", type=Path, help="where rejects go, same formats")
-    parse.set_defaults(run=parse_file)
-    attribute = commands.add_parser(
-        "attribute",
-        help="credit the conversions in a file of events",
-        description="Credit the conversions in a file of events, models side by side.",
-    )
-    attribute.add_argument("file", type=Path, help="events as .parquet, .arrow or NDJSON")
-    attribute.add_argument(
-        "--model", action="append", default=[], help="may be repeated (default: last_touch)"
-    )
-    attribute.add_argument(
-        "--conversion", action="append", default=[], help="event names (default: install, purchase)"
-    )
-    attribute.add_argument("--click-lookback", default="30d")
-    attribute.add_argument("--view-lookback", default="1d")
-    attribute.add_argument("--policy", choices=["partition", "overlap"], default="partition")
-    attribute.add_argument("-o", "--output", type=Path, help=f"one of {', '.join(OUTPUTS)}")
-    attribute.set_defaults(run=attribute_file)
-
-
-def parse_file(options: argparse.Namespace) -> int:
-    """Read events."""
-    from unmogrowp.events import parse
-
-    for path in (options.output, options.rejects):
-        _check_output(path)
-    parsed = _reading(options.file, lambda: parse(options.file))
-    if options.output is not None:
-        write(parsed.events, options.output)
-    if options.rejects is not None:
-        write(parsed.rejects, options.rejects)
-    sys.stderr.write(f"{len(parsed.events)} events, {len(parsed.rejects)} rejects\n")
-    if options.output is None:
-        sys.stdout.write(f"{parsed.events.head()!r}\n")
-        if len(parsed.rejects):
-            sys.stdout.write(f"{parsed.rejects.head()!r}\n")
-    return 0
-
-
-def attribute_file(options: argparse.Namespace) -> int:
-    """Credit conversions."""
-    from unmogrowp.attribution import compare, model_named
-    from unmogrowp.journeys import journeys
-
-    _check_output(options.output)
-    models = [model_named(name) for name in options.model or ["last_touch"]]
-    made = journeys(
-        _reading(options.file, lambda: read(options.file)),
-        conversion=options.conversion or ["install", "purchase"],
-        click_lookback=options.click_lookback,
-        view_lookback=options.view_lookback,
-        policy=options.policy,
-    )
-    credited = compare(made, models)
-    if options.output is not None:
-        write(credited, options.output)
-    else:
-        sys.stdout.write(f"{credited!r}\n")
-    return 0
-
-
-def read(path: Path) -> "Table":
-    """A table of events from a file."""
-    from unmogrowp.events import parse
-    from unmogrowp.table import Table
-
-    if path.suffix == ".parquet":
-        return Table.read(_parquet().read_table(path))
-    if path.suffix == ".arrow":
-        import pyarrow as pa
-
-        with pa.memory_map(str(path)) as source:
-            return Table.read(pa.ipc.open_stream(source).read_all())
-    return parse(path).events
-
-
-def write(table: "Table", path: Path) -> None:
-    """A table into a file, in the format its name ends with."""
-    parquet = _parquet()
-    if path.suffix == ".parquet":
-        parquet.write_table(table.to_pyarrow(), path, compression="zstd")
-        return
     import pyarrow as pa
 
-    arrow = table.to_pyarrow()
-    if path.suffix == ".arrow":
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, arrow.schema) as stream:
-            stream.write_table(arrow)
-        return
+    from unmogrowp.table import Table
+
+OUTPUTS = (".parquet", ".arrow", ".csv")
+ARROW_FILE_MAGIC = b"ARROW1"
+# PyArrow comes with the embedded warehouse.
+EXTRA = "embedded"
+ADDRESSES = ["ip"]
+
+
+def expect_output(path: Path | None) -> None:
+    """Refuse a name before any work is done for it.
+
+    Raises:
+        UsageError: There is no format of that name.
+    """
+    if path is not None and path.suffix.lower() not in OUTPUTS:
+        raise UsageError(f"cannot write `{path}`\nhint: end its name with {' or '.join(OUTPUTS)}")
+
+
+def read_table(path: Path) -> "Table":
+    """Events from Parquet, Arrow (file or stream) or JSON in any shape `parse` takes."""
+    from unmogrowp.events import parse
+    from unmogrowp.table import Table
+
+    with reading(path):
+        match path.suffix.lower():
+            case ".parquet":
+                return Table.read(_read_parquet(path))
+            case ".arrow" | ".feather":
+                return Table.read(_read_arrow(path))
+            case _:
+                return parse(path).events
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> "Iterator[None]":
+    """Errors of reading a file name it."""
+    try:
+        yield
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise UnmogrowpError(
+            f"cannot read `{path}`: {why}\nhint: check the name and its permissions"
+        ) from error
+    except UnmogrowpError:
+        raise
+    except ValueError as error:
+        raise UnmogrowpError(f"cannot read `{path}`: {error}") from error
+
+
+def write_table(table: "pa.Table", path: Path) -> None:
+    """A table into a file, whole or not at all."""
+    with replacing(path) as part:
+        match path.suffix.lower():
+            case ".parquet":
+                _write_parquet(table, part)
+            case ".arrow":
+                _write_arrow(table, part)
+            case _:
+                _write_csv(table, part)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> "Iterator[Path]":
+    """A file beside `path` that takes its place once it is whole.
+
+    Raises:
+        UnmogrowpError: It cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise UnmogrowpError(
+            f"cannot write `{path}`: {why}\nhint: check the folder, its space and permissions"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def concat(tables: "list[Table]") -> "pa.Table":
+    """Several tables of one schema as one."""
+    pa = require_pyarrow()
+    return pa.concat_tables([table.to_pyarrow() for table in tables])
+
+
+def require_pyarrow() -> "ModuleType":
+    """PyArrow, which writes the files.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
+    try:
+        return importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise MissingExtra(EXTRA) from error
+
+
+def _read_parquet(path: Path) -> "pa.Table":
+    require_pyarrow()
+    import pyarrow.parquet
+
+    # Through a handle: PyArrow's own message on a missing file would hide why.
+    with path.open("rb") as file:
+        return pyarrow.parquet.read_table(file)
+
+
+def _read_arrow(path: Path) -> "pa.Table":
+    pa = require_pyarrow()
+    with path.open("rb") as file:
+        is_file = file.read(len(ARROW_FILE_MAGIC)) == ARROW_FILE_MAGIC
+        file.seek(0)
+        reader = pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
+        return reader.read_all()
+
+
+def _write_parquet(table: "pa.Table", path: Path) -> None:
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+
+
+def _write_arrow(table: "pa.Table", path: Path) -> None:
+    pa = require_pyarrow()
+    # A file has one dictionary per column for all of its batches.
+    whole = table.unify_dictionaries()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, whole.schema) as writer:
+        writer.write_table(whole)
+
+
+def _write_csv(table: "pa.Table", path: Path) -> None:
     import pyarrow.csv
 
-    binary = [field.name for field in arrow.schema if pa.types.is_fixed_size_binary(field.type)]
-    if binary:
-        raise UnmogrowpError(
-            f"CSV has no form for the binary columns {', '.join(binary)}\nhint: use .parquet"
-        )
-    pyarrow.csv.write_csv(arrow, path)
+    pyarrow.csv.write_csv(as_text(table), path)
 
 
-def _parquet() -> "ModuleType":
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingExtra("embedded") from error
+def as_text(table: "pa.Table") -> "pa.Table":
+    """A table as the server writes it to CSV: UUIDs, addresses, RFC 3339 times, decimal money."""
+    from unmogrowp import _core
+    from unmogrowp.table import Table
+
+    pa = require_pyarrow()
+    import pyarrow.compute as pc
+
+    texts = pa.table(_core.as_text(Table.read(table).batches, addresses=ADDRESSES))
+    for at, field in enumerate(texts.schema):
+        if pa.types.is_timestamp(field.type):
+            shown = pc.strftime(texts[at], format="%Y-%m-%dT%H:%M:%SZ")
+            texts = texts.set_column(at, field.name, shown)
+        elif pa.types.is_dictionary(field.type):
+            texts = texts.set_column(at, field.name, texts[at].cast(field.type.value_type))
+        elif field.name == "revenue_micros":
+            texts = texts.set_column(at, "revenue", _decimals(texts[at]))
+    return texts
 
 
-def _reading(path: Path, work: "Callable[[], T]") -> "T":
-    try:
-        return work()
-    except OSError as error:
-        raise UnmogrowpError(f"cannot read `{path}`: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UnmogrowpError(f"`{path}`: {error}") from error
+def _decimals(micros: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Integer millionths as decimal texts without trailing zeros."""
+    pa = require_pyarrow()
+    import pyarrow.compute as pc
 
-
-def _check_output(path: Path | None) -> None:
-    if path is not None and path.suffix not in OUTPUTS:
-        raise UnmogrowpError(f"cannot write `{path}`\nhint: name it {', '.join(OUTPUTS)}")
+    wide = [chunk.cast(pa.decimal128(38, 0)).view(pa.decimal128(38, 6)) for chunk in micros.chunks]
+    texts = pa.chunked_array(wide, pa.decimal128(38, 6)).cast(pa.string())
+    return pc.replace_substring_regex(texts, pattern=r"\.?0+$", replacement="")

@@ -85,8 +85,8 @@ proptest! {
     ) {
         let mut record = record;
         // A wrong time of the event itself is a reject; every other field is the SDK's affair.
-        let sent = record.get("originalTimestamp").map(Value::to_string);
-        if super::field::time(sent.as_deref()).is_none() {
+        let original = record.get("originalTimestamp").map(Value::to_string);
+        if super::field::time(original.as_deref()).is_none() {
             record.as_object_mut().unwrap().remove("originalTimestamp");
         }
         record["type"] = json!("track");
