@@ -17,3 +17,4 @@ pub mod parse;
 pub mod reject;
 pub mod row;
 pub mod schema;
+pub mod text;

@@ -9,6 +9,7 @@ mod events;
 mod inlets;
 mod intake;
 mod journeys;
+mod schema;
 mod shipping;
 mod simulate;
 mod table;
@@ -23,6 +24,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     cohorts::register(m)?;
     inlets::register(m)?;
     intake::register(m)?;
+    schema::register(m)?;
     shipping::register(m)?;
     simulate::register(m)
 }

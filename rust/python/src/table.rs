@@ -26,6 +26,10 @@ impl Batches {
         Self { schema, batches }
     }
 
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     pub(crate) fn batches(&self) -> &[RecordBatch] {
         &self.batches
     }
