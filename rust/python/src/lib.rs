@@ -13,6 +13,7 @@ mod schema;
 mod shipping;
 mod simulate;
 mod table;
+mod text;
 
 #[pymodule(gil_used = false)]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -24,7 +25,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     cohorts::register(m)?;
     inlets::register(m)?;
     intake::register(m)?;
-    schema::register(m)?;
+    m.add_function(wrap_pyfunction!(schema::schema, m)?)?;
+    m.add_function(wrap_pyfunction!(text::as_text, m)?)?;
     shipping::register(m)?;
     simulate::register(m)
 }

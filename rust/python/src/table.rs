@@ -26,8 +26,8 @@ impl Batches {
         Self { schema, batches }
     }
 
-    pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.schema.clone()
     }
 
     pub(crate) fn batches(&self) -> &[RecordBatch] {
