@@ -191,8 +191,7 @@ class _Layers:
     def _put(self, tree: Tree, at: str, key: str, value: "Value | Tree", origin: str) -> None:
         if isinstance(value, dict):
             raise ConfigError(
-                f"`{at}{key}` in {origin} has no settings below it\n"
-                f"hint: write `{at}{key} = …`"
+                f"`{at}{key}` in {origin} has no settings below it\nhint: write `{at}{key} = …`"
             )
         tree[key] = str(value) if isinstance(value, Path) else value
         self.origins[at + key] = origin
