@@ -154,7 +154,7 @@ def _duration(name: str, text: str) -> str:
 def _one_of(name: str, text: str, known: Mapping[str, T]) -> T:
     if text not in known:
         raise ConfigError(
-            f"{name} must be {' or '.join(known)}, got `{text}`\nhint: write `{name}={[*known][0]}`"
+            f"{name} must be {' or '.join(known)}, got `{text}`\nhint: write `{name}={next(iter(known))}`"
         )
     return known[text]
 

@@ -40,19 +40,21 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def cell_text(cell: object) -> str:
     """A value as people read it; control characters cannot play with the terminal."""
-    if cell is None:
-        return "-"
-    if isinstance(cell, bool):
-        return str(cell).lower()
-    if isinstance(cell, float):
-        return f"{cell:,.4f}".rstrip("0").rstrip(".")
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    if isinstance(cell, Mapping):
-        return ", ".join(f"{cell_text(value)} {key}" for key, value in cell.items()) or "-"
-    if isinstance(cell, list | tuple):
-        return ",".join(cell_text(value) for value in cell)
-    text = str(cell)
+    match cell:
+        case None:
+            text = "-"
+        case bool():
+            text = str(cell).lower()
+        case float():
+            text = f"{cell:,.4f}".rstrip("0").rstrip(".")
+        case int():
+            text = f"{cell:,}"
+        case Mapping():
+            text = ", ".join(f"{cell_text(value)} {key}" for key, value in cell.items()) or "-"
+        case list() | tuple():
+            text = ",".join(cell_text(value) for value in cell)
+        case _:
+            text = str(cell)
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
