@@ -154,7 +154,8 @@ def _duration(name: str, text: str) -> str:
 def _one_of(name: str, text: str, known: Mapping[str, T]) -> T:
     if text not in known:
         raise ConfigError(
-            f"{name} must be {' or '.join(known)}, got `{text}`\nhint: write `{name}={next(iter(known))}`"
+            f"{name} must be {' or '.join(known)}, got `{text}`\n"
+            f"hint: write `{name}={next(iter(known))}`"
         )
     return known[text]
 
