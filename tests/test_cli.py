@@ -236,7 +236,7 @@ def test_a_failed_write_leaves_the_old_file(cli: Cli, events: Path, tmp_path: Pa
     code, _, err = cli("parse", str(events), "-o", str(tmp_path / "none" / "x.parquet"))
     assert code == 1
     assert err.startswith("error: cannot write ")
-    assert not [path for path in tmp_path.rglob("*.part")]
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_attribute_credits_models_side_by_side(cli: Cli, events: Path, tmp_path: Path) -> None:

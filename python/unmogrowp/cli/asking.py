@@ -4,9 +4,10 @@ import argparse
 import contextlib
 import http.client
 import json
+import shutil
 import urllib.parse
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, BinaryIO, final
 
 from unmogrowp.cli.options import settings_of
 from unmogrowp.errors import UnmogrowpError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 TIMEOUT_S = 300.0
+CHUNK_BYTES = 1 << 20
 FILE = "server.json"
 
 
@@ -68,6 +70,24 @@ class Server:
                     f"the server at `{self.url}` does not answer: {str(error).lower()}\n"
                     "hint: is it still running? Start it with `unmogrowp serve`"
                 ) from error
+
+
+def copy(answer: http.client.HTTPResponse, file: BinaryIO) -> None:
+    """The whole body of an answer into a file.
+
+    Raises:
+        UnmogrowpError: The answer broke off.
+    """
+    try:
+        shutil.copyfileobj(answer, file, CHUNK_BYTES)
+        # A short body of known length ends as quietly as a whole one.
+        is_whole = not answer.length
+    except http.client.IncompleteRead:
+        is_whole = False
+    if not is_whole:
+        raise UnmogrowpError(
+            "the server's answer broke off\nhint: its log says why; then ask again"
+        )
 
 
 def add_span(parser: argparse.ArgumentParser) -> None:

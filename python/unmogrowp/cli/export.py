@@ -1,15 +1,13 @@
 """`unmogrowp export`: stored events of the running server into a file."""
 
 import argparse
-import shutil
 from pathlib import Path
 
-from unmogrowp.cli.asking import add_span, server_of, span
+from unmogrowp.cli.asking import add_span, copy, server_of, span
 from unmogrowp.cli.files import replacing
 from unmogrowp.cli.options import Commands, UsageError, add_command, add_place
 from unmogrowp.cli.show import note_progress
 
-CHUNK_BYTES = 1 << 20
 FORMATS = {
     ".ndjson": "application/x-ndjson",
     ".csv": "text/csv",
@@ -50,5 +48,5 @@ def run(options: argparse.Namespace) -> int:
         replacing(path) as part,
         part.open("wb") as file,
     ):
-        shutil.copyfileobj(answer, file, CHUNK_BYTES)
+        copy(answer, file)
     return 0

@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Mapping
 
-from unmogrowp.cli.asking import add_span, server_of, span
+from unmogrowp.cli.asking import add_span, copy, server_of, span
 from unmogrowp.cli.options import Commands, UsageError, add_command, add_json, add_place
 from unmogrowp.cli.show import cell_text, note_progress, print_line, print_table
 
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     with server_of(options).get(f"/v1/reports/{options.name}", query, accept) as answer:
         if options.csv or options.json:
             sys.stdout.flush()
-            shutil.copyfileobj(answer, sys.stdout.buffer)
+            copy(answer, sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return 0
         report = json.loads(answer.read())
