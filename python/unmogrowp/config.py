@@ -199,7 +199,7 @@ class _Layers:
     def settings(self) -> Settings:
         """The layers as one value."""
         try:
-            return msgspec.convert(self.tree, Settings, strict=False)
+            return msgspec.convert(self.tree, Settings, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
             raise ConfigError(self._explained(str(error))) from error
 
@@ -217,6 +217,13 @@ class _Layers:
             f"`{name}` in {self.origins.get(name, DEFAULT)} has a wrong value: `{shown}`\n"
             f"hint: {what[:1].lower()}{what[1:]}"
         )
+
+
+def _path(_kind: type, value: object) -> Path:
+    """Paths are the only settings that msgspec has no form for."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected the name of a directory")
+    return Path(value)
 
 
 def _names() -> list[str]:

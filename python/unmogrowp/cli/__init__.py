@@ -67,6 +67,7 @@ def _parser() -> Parser:
         prog="unmogrowp",
         description=DESCRIPTION,
         epilog=EPILOG,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"unmogrowp {__version__}")

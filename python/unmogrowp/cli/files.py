@@ -1,6 +1,7 @@
 """Tables from and into files, in the format the name ends with; no loop over rows is here."""
 
 import contextlib
+import importlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from unmogrowp.errors import MissingExtra, UnmogrowpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     import pyarrow as pa
 
@@ -101,17 +103,16 @@ def concat(tables: "list[Table]") -> "pa.Table":
     return pa.concat_tables([table.to_pyarrow() for table in tables])
 
 
-def require_pyarrow() -> "type[pa]":  # type: ignore[valid-type]
+def require_pyarrow() -> "ModuleType":
     """PyArrow, which writes the files.
 
     Raises:
         MissingExtra: It is not installed.
     """
     try:
-        import pyarrow as pa
+        return importlib.import_module("pyarrow")
     except ImportError as error:
         raise MissingExtra(EXTRA) from error
-    return pa
 
 
 def _read_parquet(path: Path) -> "pa.Table":

@@ -23,10 +23,6 @@ class UsageError(UnmogrowpError):
 class Parser(argparse.ArgumentParser):
     """Raises `UsageError` where its parent would print the usage and exit."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        # Abbreviations would make every new option a breaking change.
-        super().__init__(*args, allow_abbrev=False, **kwargs)  # type: ignore[arg-type]
-
     def error(self, message: str) -> NoReturn:
         """Say it as the rest of the program says its errors."""
         choice = re.fullmatch(
@@ -55,14 +51,22 @@ class Parser(argparse.ArgumentParser):
 class Commands(Protocol):
     """Where a command adds itself."""
 
-    def add_parser(self, name: str, *, help: str, description: str) -> Parser:  # noqa: A002
-        """A parser for one more command; the names are argparse's."""
+    def add_parser(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002 - the names are argparse's
+        description: str,
+        allow_abbrev: bool,
+    ) -> Parser:
+        """A parser for one more command."""
 
 
 def add_command(commands: Commands, name: str, summary: str, more: str = "") -> Parser:
     """A parser for a command, whose help opens with its summary."""
     description = f"{summary[:1].upper()}{summary[1:]}.{f' {more}' if more else ''}"
-    parser = commands.add_parser(name, help=summary, description=description)
+    # Abbreviations would make every new option a breaking change.
+    parser = commands.add_parser(name, help=summary, description=description, allow_abbrev=False)
     parser.set_defaults(parser=parser)
     return parser
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 
 from unmogrowp.cli.asking import add_span, copy, server_of, span
-from unmogrowp.cli.options import Commands, UsageError, add_command, add_json, add_place
+from unmogrowp.cli.options import Commands, UsageError, add_command, add_place
 from unmogrowp.cli.show import cell_text, note_progress, print_line, print_table
 
 # The options each report understands beside app and time.
@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
     for name, meaning in MEANINGS.items():
         parser.add_argument(_flag(name), help=meaning)
     shape = parser.add_mutually_exclusive_group()
-    add_json(shape, "print the server's answer as it is")
+    shape.add_argument("--json", action="store_true", help="print the server's answer as it is")
     shape.add_argument("--csv", action="store_true", help="print the rows as CSV")
     add_place(parser)
     parser.set_defaults(run=run)
