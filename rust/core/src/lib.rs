@@ -20,3 +20,4 @@ pub mod parse;
 pub mod reject;
 pub mod row;
 pub mod schema;
+pub mod text;
