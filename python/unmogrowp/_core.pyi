@@ -15,6 +15,7 @@ __all__ = [
     "Rule",
     "Simulation",
     "SpoolReader",
+    "as_text",
     "attribute",
     "cohorts",
     "compare",
@@ -283,6 +284,11 @@ class SpoolReader:
         """
         The last confirmed position.
         """
+
+def as_text(table: Batches, /, *, addresses: Sequence[str]) -> Batches:
+    """
+    The same table with its 16-byte columns as text; those named in `addresses` are IPs.
+    """
 
 def attribute(journeys: Journeys, rule: Rule) -> Batches:
     """

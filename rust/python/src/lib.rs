@@ -15,19 +15,40 @@ mod shipping;
 mod simulate;
 mod table;
 mod text;
+mod warehouse;
 
 #[pymodule(gil_used = false)]
-fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    table::register(m)?;
-    events::register(m)?;
-    journeys::register(m)?;
-    attribution::register(m)?;
-    cohorts::register(m)?;
-    inlets::register(m)?;
-    intake::register(m)?;
-    m.add_function(wrap_pyfunction!(schema::schema, m)?)?;
-    m.add_function(wrap_pyfunction!(text::as_text, m)?)?;
-    shipping::register(m)?;
-    simulate::register(m)
+mod _core {
+    #[pymodule_export]
+    #[allow(non_upper_case_globals, reason = "the name Python expects")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_export]
+    use crate::attribution::{Rule, attribute, compare, credits};
+    #[pymodule_export]
+    use crate::cohorts::cohorts;
+    #[pymodule_export]
+    use crate::events::parse;
+    #[pymodule_export]
+    use crate::identity::{Graph, identity_keys};
+    #[pymodule_export]
+    use crate::inlets::{posthog_key, segment_key};
+    #[pymodule_export]
+    use crate::intake::Intake;
+    #[pymodule_export]
+    use crate::journeys::{
+        Journeys, duration_us, journeys, journeys_from_paths, journeys_of_events,
+    };
+    #[pymodule_export]
+    use crate::schema::schema;
+    #[pymodule_export]
+    use crate::shipping::{Batch, SpoolReader};
+    #[pymodule_export]
+    use crate::simulate::{Simulation, simulation_settings};
+    #[pymodule_export]
+    use crate::table::Batches;
+    #[pymodule_export]
+    use crate::text::as_text;
+    #[pymodule_export]
+    use crate::warehouse::{encode, events_ddl, months, native_events};
 }
