@@ -220,8 +220,20 @@ def test_csv_is_written_as_the_server_writes_it(cli: Cli, events: Path, tmp_path
     assert install["event_id"] == INSTALL["event_id"]
     assert install["timestamp"] == "2026-01-02T00:00:00.500000Z"
     assert (install["ip"], install["source"]) == ("203.0.113.9", "")
-    assert (install["revenue"], install["currency"]) == ("-10.5", "USD")
+    assert (install["revenue"], install["currency"]) == ("-10.50", "USD")
     assert "revenue_micros" not in install
+
+
+@pytest.mark.parametrize(
+    ("sent", "written"), [("0.000001", "0.000001"), ("100", "100.00"), ("-0.0010", "-0.001")]
+)
+def test_csv_money_is_exact(cli: Cli, tmp_path: Path, sent: str, written: str) -> None:
+    given, output = tmp_path / "one.ndjson", tmp_path / "one.csv"
+    given.write_text(json.dumps(INSTALL | {"revenue": sent}))
+    assert cli("parse", str(given), "-o", str(output))[0] == 0
+    with output.open(newline="") as file:
+        (event,) = csv.DictReader(file)
+    assert event["revenue"] == written
 
 
 def test_rejects_have_a_file_of_their_own(cli: Cli, events: Path, tmp_path: Path) -> None:

@@ -174,10 +174,10 @@ def as_text(table: "pa.Table") -> "pa.Table":
 
 
 def _decimals(micros: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    """Integer millionths as decimal texts without trailing zeros."""
+    """Integer millionths as decimal texts: two decimals, more only where they say something."""
     pa = require_pyarrow()
     import pyarrow.compute as pc
 
     wide = [chunk.cast(pa.decimal128(38, 0)).view(pa.decimal128(38, 6)) for chunk in micros.chunks]
     texts = pa.chunked_array(wide, pa.decimal128(38, 6)).cast(pa.string())
-    return pc.replace_substring_regex(texts, pattern=r"\.?0+$", replacement="")
+    return pc.replace_substring_regex(texts, pattern=r"(\.\d\d\d*?)0+$", replacement=r"\1")

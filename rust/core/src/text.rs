@@ -1,7 +1,7 @@
 //! 16-byte columns in, their usual text out: UUIDs with hyphens, addresses as people write them.
 
+use core::net::Ipv6Addr;
 use std::fmt::Write as _;
-use std::net::Ipv6Addr;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::{Array, FixedSizeBinaryArray, StringArray};
