@@ -13,6 +13,8 @@ from attribution_reference import microseconds
 
 FOLDER = Path(__file__).parent / "cases" / "attribution"
 CASES = [case for file in sorted(FOLDER.glob("*.json")) for case in json.loads(file.read_text())]
+# Rust names its files one by one, so that a new one is noticed here.
+FILES = ["policies", "rules", "values", "windows"]
 
 MODELS = {
     "first_touch": ug.FirstTouch,
@@ -119,6 +121,12 @@ def test_every_library_gives_the_same_bytes(case):
     expected = ug.compare(journeys_of(case), ALL).to_pyarrow()
     for other in others:
         assert ug.compare(journeys_of(case, other), ALL).to_pyarrow() == expected
+
+
+def test_rust_reads_every_file_of_cases():
+    assert sorted(file.stem for file in FOLDER.glob("*.json")) == FILES
+    rust = Path(__file__).parents[1] / "rust/core/src/attribution/case_tests.rs"
+    assert all(f'file!("{name}")' in rust.read_text() for name in FILES)
 
 
 def path(*channels, value=None, user="u", **more):

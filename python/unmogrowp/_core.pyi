@@ -369,7 +369,7 @@ def months(batches: Batches, /) -> list[int]:
 
 def native(batches: Batches, constants: Sequence[tuple[str, int]] = ..., /) -> bytes:
     """
-    Every row as one ClickHouse Native block; `constants` become UInt64 columns at the end.
+    Every row as one ClickHouse Native block; `constants` become `UInt64` columns at the end.
     """
 
 def native_events(batches: Batches, month: int, batch_id: int, /) -> bytes:

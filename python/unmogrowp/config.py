@@ -129,10 +129,8 @@ def _merge(tree: Tree, more: Tree, origin: str, origins: dict[str, str], at: str
 
 
 def _known(at: str, key: str, origin: str) -> None:
-    struct: type[msgspec.Struct] = Settings
-    for part in at.split(".")[:-1]:
-        struct = {"spool": Spool, "limits": Limits, "warehouse": WarehouseSettings}[part]
-    names = struct.__struct_fields__
+    rooms = {"": Settings, "spool.": Spool, "limits.": Limits, "warehouse.": WarehouseSettings}
+    names = rooms[at].__struct_fields__
     if key not in names:
         near = difflib.get_close_matches(key, names, 1)
         hint = f"did you mean `{at}{near[0]}`?" if near else f"there are {', '.join(names)}"

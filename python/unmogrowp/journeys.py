@@ -146,8 +146,8 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
     Args:
         table: Rows of touches and conversions in any order, from any Arrow-speaking library; or
             canonical events (`ug.parse(…).events`) together with `conversion`.
-        conversion: Names of the events that convert, for canonical events only: touches are then
-            told by `event_type`, people by the ids seen together, the channel is `source`.
+        conversion: Names of the events that convert, for canonical events only: touches are told
+            by `event_type`, people by the ids seen together, channel is `source`.
         user: Column that names the person: integer, text or UUID.
         time: Timestamp column of any unit and zone.
         channel: Text column; a touch may have a null channel.
@@ -167,22 +167,7 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
     Returns:
         The journeys; they do not depend on the order of the rows, save that of two rows of one
         person at the same time the first comes first.
-
-    >>> import datetime as dt
-    >>> import pyarrow as pa
-    >>> day = [dt.datetime(2026, 1, n) for n in (1, 2, 3)]
-    >>> table = pa.table({
-    ...     "user_id": [7, 7, 7],
-    ...     "timestamp": pa.array(day, pa.timestamp("us")),
-    ...     "channel": ["ads", "mail", None],
-    ...     "is_conversion": [False, False, True],
-    ... })
-    >>> journeys(table)
-    Journeys(1 conversions, 0 unattributed, 2 touches, 2026-01-01 00:00 to 2026-01-03 00:00)
     """
-    click_us = microseconds("click_lookback", click_lookback)
-    view_us = microseconds("view_lookback", view_lookback)
-    given = Table.read(table)
     named = {
         "user": user,
         "time": time,
@@ -195,15 +180,15 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
         "key_touch": key_touch,
         "conversion_id": conversion_id,
     }
-    if conversion is not None:
-        _refuse_columns(named)
-        names = [conversion] if isinstance(conversion, str) else list(conversion)
-        return Journeys(_core.journeys_of_events(given.batches, names, click_us, view_us, policy))
-    _expect_columns(given, is_conversion)
-    if value == "value" and "value" not in given.schema:
-        named["value"] = None
-    columns = {role: name for role, name in named.items() if name is not None}
-    return Journeys(_core.journeys(given.batches, columns, click_us, view_us, policy))
+    click_us = microseconds("click_lookback", click_lookback)
+    view_us = microseconds("view_lookback", view_lookback)
+    given = Table.read(table)
+    if conversion is None:
+        columns = _columns(given, named)
+        return Journeys(_core.journeys(given.batches, columns, click_us, view_us, policy))
+    _refuse_columns(named)
+    names = [conversion] if isinstance(conversion, str) else list(conversion)
+    return Journeys(_core.journeys_of_events(given.batches, names, click_us, view_us, policy))
 
 
 def _refuse_columns(named: dict[str, str | None]) -> None:
@@ -217,11 +202,17 @@ def _refuse_columns(named: dict[str, str | None]) -> None:
             )
 
 
-def _expect_columns(given: Table, is_conversion: str) -> None:
-    """Canonical events without `conversion` are the likeliest mistake."""
-    columns = given.schema
-    if is_conversion not in columns and {"event_name", "event_type"} <= columns.keys():
+def _columns(given: Table, named: dict[str, str | None]) -> dict[str, str]:
+    """The columns to read: those named, save a `value` that is named by default only."""
+    columns = {role: name for role, name in named.items() if name is not None}
+    if columns.get("value") == "value" and "value" not in given.schema:
+        del columns["value"]
+    is_conversion = columns["is_conversion"]
+    known = given.schema.keys()
+    # Canonical events without `conversion` are the likeliest mistake.
+    if is_conversion not in known and {"event_name", "event_type"} <= known:
         raise SchemaError(
             f"no column `{is_conversion}` for is_conversion\n"
             'hint: for canonical events say what converts: conversion=["install", "purchase"]'
         )
+    return columns

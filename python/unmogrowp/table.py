@@ -85,11 +85,13 @@ class Table:
             import polars as pl
         except ImportError as error:
             raise MissingExtra("polars") from error
-        return pl.DataFrame(self)
+        frame: pl.DataFrame = pl.DataFrame(self)
+        return frame
 
     def to_pandas(self) -> "pd.DataFrame":
         """This table as a pandas frame."""
-        return self.to_pyarrow().to_pandas()
+        frame: pd.DataFrame = self.to_pyarrow().to_pandas()
+        return frame
 
     def to_pyarrow(self) -> "pa.Table":
         """This table as a PyArrow table."""

@@ -40,17 +40,17 @@ class AppSettings:
         match name:
             case "conversions":
                 return replace(self, conversions=_names(text))
-            case "click_lookback" | "view_lookback":
-                _duration(name, text)
-                return replace(self, **{name: text})
+            case "click_lookback":
+                return replace(self, click_lookback=_duration(name, text))
+            case "view_lookback":
+                return replace(self, view_lookback=_duration(name, text))
             case "policy":
                 return replace(self, policy=_one_of(name, text, POLICIES))
             case "truncate_ip":
                 return replace(self, truncate_ip=TRUTHS[_one_of(name, text, tuple(TRUTHS))])
             case "retention":
-                if text != "none":
-                    _duration(name, text)
-                return replace(self, retention=text)
+                kept = text if text == "none" else _duration(name, text)
+                return replace(self, retention=kept)
         known = list(AppSettings.__dataclass_fields__)
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
@@ -74,11 +74,12 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _duration(name: str, text: str) -> None:
+def _duration(name: str, text: str) -> str:
     try:
         _core.duration_us(name, text)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    return text
 
 
 def _one_of(name: str, text: str, known: tuple[str, ...]) -> str:

@@ -1,6 +1,7 @@
 """`unmogrowp parse` and `unmogrowp attribute`: the library over files."""
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -131,10 +132,9 @@ def write(table: "Table", path: Path) -> None:
 
 def _parquet() -> "ModuleType":
     try:
-        import pyarrow.parquet
+        return importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise MissingExtra("embedded") from error
-    return pyarrow.parquet
 
 
 def _reading(path: Path, work: "Callable[[], T]") -> "T":

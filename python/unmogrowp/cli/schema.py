@@ -8,7 +8,7 @@ from unmogrowp import _core
 from unmogrowp.cli.options import Commands
 from unmogrowp.cli.show import print_table
 
-JSON_TYPES = {
+JSON_TYPES: dict[str, dict[str, object]] = {
     "uuid": {"type": "string", "format": "uuid"},
     "time": {"type": ["string", "integer", "number"]},
     "ip": {"type": "string"},

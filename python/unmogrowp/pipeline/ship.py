@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unmogrowp import _core
-from unmogrowp.pipeline.state import Bounds, State
+from unmogrowp.pipeline.state import Bounds, Position, State
 from unmogrowp.warehouse import Warehouse
 
 ROWS_MAX = 100_000
@@ -16,6 +16,9 @@ class Shipper:
     def __init__(self, spool: Path, warehouse: Warehouse, state: State) -> None:
         self._folder = spool
         self._reader = _core.SpoolReader(spool)
+        # How far the spool went when nothing was left to ship: a new segment has a head of its
+        # own, so positions alone do not say it.
+        self._drained: Position | None = None
         self._warehouse = warehouse
         self._state = state
 
@@ -37,20 +40,24 @@ class Shipper:
     def lag_bytes(self) -> int:
         """Bytes of the spool that are not in the warehouse yet."""
         durable = self._reader.durable()
-        last = self._state.last_batch()
-        if durable is None:
+        if durable is None or durable == self._drained:
             return 0
+        last = self._state.last_batch()
         segment, offset = last.last if last else (0, 0)
         if segment == durable[0]:
             return durable[1] - offset
         between = (self._folder / f"{number:010}.segment" for number in range(segment, durable[0]))
         sizes = sum(path.stat().st_size for path in between if path.exists())
-        return durable[1] + sizes - offset
+        return max(1, durable[1] + sizes - offset)
 
     def _next(self) -> _core.Batch | None:
         last = self._state.last_batch()
         after = last.last if last else None
-        return self._reader.next(after, rows_max=ROWS_MAX, bytes_max=BYTES_MAX)
+        durable = self._reader.durable()
+        batch = self._reader.next(after, rows_max=ROWS_MAX, bytes_max=BYTES_MAX)
+        if batch is None:
+            self._drained = durable
+        return batch
 
     def _insert(self, bounds: Bounds, batch: _core.Batch) -> None:
         # The same bounds always give the same rows, so the same token means the same rows.

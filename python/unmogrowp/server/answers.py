@@ -78,7 +78,8 @@ def _rejects(pipeline: Pipeline, params: Params) -> Report:
 def _overview(pipeline: Pipeline, params: Params) -> Report:
     interval = cast("overview.Interval", params["interval"])
     tz = str(params["tz"])
-    return overview.overview(pipeline.warehouse, _span(params), interval=interval, tz=tz)
+    report = overview.overview(pipeline.warehouse, _span(params), interval=interval, tz=tz)
+    return dict(report)
 
 
 def _attribution(pipeline: Pipeline, params: Params) -> Report:
@@ -101,7 +102,7 @@ def _campaigns(pipeline: Pipeline, params: Params) -> Report:
     question = attribution.Question(
         rule_version, conversions=cast("list[str]", settings["conversions"])
     )
-    return campaigns.campaigns(pipeline.warehouse, _span(params), question)
+    return dict(campaigns.campaigns(pipeline.warehouse, _span(params), question))
 
 
 def _cohorts(pipeline: Pipeline, params: Params) -> Report:

@@ -56,7 +56,8 @@ class Bridge:
             Refused: Nothing was stored.
         """
         token = next(self._tokens)
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[tuple[int, bytes]] = loop.create_future()
         self._waiting[token] = future
         try:
             if len(body) > INLINE_BYTES_MAX:

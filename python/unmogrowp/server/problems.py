@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from litestar import Request, Response
@@ -55,7 +56,7 @@ def response(
     )
 
 
-def on_error(_request: Request[object, object, object], error: Exception) -> Response[bytes]:
+def on_error(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Turn whatever a handler raised into its problem."""
     match error:
         case Denied():
@@ -90,7 +91,7 @@ def documented(*statuses: int) -> dict[int, ResponseSpec]:
         status: ResponseSpec(
             data_container=Problem,
             description=HTTPStatus(status).phrase,
-            media_type=PROBLEM_JSON,  # type: ignore[arg-type]
+            media_type=PROBLEM_JSON,
             generate_examples=False,
         )
         for status in statuses

@@ -90,7 +90,7 @@ def _span(start: str | None, stop: str | None, tz: str) -> wire.Params:
         200: ResponseSpec(
             data_container=bytes,
             description="the stored events",
-            media_type="application/x-ndjson",  # type: ignore[arg-type]
+            media_type="application/x-ndjson",
             generate_examples=False,
         ),
         **PROBLEMS,
@@ -135,12 +135,22 @@ async def read_rejects(
     return await _answer(request, "rejects", app_id, params)
 
 
-REPORT = {"responses": ROWS, "guards": [only_known_queries], "tags": ["reports"]}
 SPAN = {"app_id", "from", "to", "tz"}
 SHAPES = {"application/json": "json", "text/csv": "csv"}
 
 
-@get("/v1/reports/overview", opt={"query": SPAN | {"interval"}}, **REPORT)
+def _reporting(path: str, *own: str) -> get:
+    """A route for a report with `own` query parameters beside app and time."""
+    return get(
+        path,
+        responses=ROWS,
+        guards=[only_known_queries],
+        tags=["reports"],
+        opt={"query": SPAN | set(own)},
+    )
+
+
+@_reporting("/v1/reports/overview", "interval")
 async def report_overview(
     request: Request[Any, Any, Any],
     app_id: FromQuery[str],
@@ -154,7 +164,7 @@ async def report_overview(
     return await _report(request, "overview", app_id, params)
 
 
-@get("/v1/reports/campaigns", opt={"query": SPAN}, **REPORT)
+@_reporting("/v1/reports/campaigns")
 async def report_campaigns(
     request: Request[Any, Any, Any],
     app_id: FromQuery[str],
@@ -166,7 +176,7 @@ async def report_campaigns(
     return await _report(request, "campaigns", app_id, _span(start, stop, tz))
 
 
-@get("/v1/reports/cohorts", opt={"query": SPAN | {"by", "days"}}, **REPORT)
+@_reporting("/v1/reports/cohorts", "by", "days")
 async def report_cohorts(
     request: Request[Any, Any, Any],
     app_id: FromQuery[str],
@@ -181,11 +191,7 @@ async def report_cohorts(
     return await _report(request, "cohorts", app_id, params)
 
 
-@get(
-    "/v1/reports/attribution",
-    opt={"query": SPAN | {"model", "conversion", "group_by", "currency"}},
-    **REPORT,
-)
+@_reporting("/v1/reports/attribution", "model", "conversion", "group_by", "currency")
 async def report_attribution(
     request: Request[Any, Any, Any],
     app_id: FromQuery[str],

@@ -1,7 +1,8 @@
 //! Pure functions over bytes and Arrow: no disk, no network, no clock, no randomness.
 //!
 //! `bytes ─parse→ Parsed ─row→ spool bytes ─row→ events ─native→ warehouse block`
-//! `events ─identity→ persons ─journey→ Journeys ─attribution→ credit`, `events ─cohort→ retention`.
+//! `events ─identity→ persons ─journey→ Journeys ─attribution→ credit`
+//! `events ─cohort→ retention`
 
 pub mod attribution;
 pub mod cohort;

@@ -1,6 +1,7 @@
 //! A request body in, durable events and an answer out.
 //!
-//! `body ─decompress─inlet─parse─mint→ prepared ─queue→ commit thread: first copies ─spool→ answers`
+//! `body ─decompress─inlet─parse─mint→ prepared`
+//! `prepared ─queue→ commit thread: first copies ─spool→ answers`
 //!
 //! Everything up to the queue runs on the caller's thread. The commit thread drops duplicates,
 //! writes and syncs, then leaves the answers in an outbox and rings once.

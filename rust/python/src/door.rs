@@ -30,8 +30,9 @@ pub(crate) trait Door {
         E: Send + Into<PyErr> + 'static;
 }
 
-/// How often Ctrl-C is looked for.
+/// How often Ctrl-C is looked for, and how long work that was told to stop is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Door for Python<'_> {
     fn enter<T, E, F>(self, work: F) -> PyResult<T>
@@ -74,6 +75,8 @@ impl Door for Python<'_> {
             }
             if let Err(interrupt) = self.check_signals() {
                 stop.store(true, Ordering::Relaxed);
+                // Work that looks often enough has let go of its tables by now.
+                self.detach(move || drop(answers.recv_timeout(PATIENCE)));
                 return Err(interrupt);
             }
         }

@@ -87,7 +87,7 @@ impl Intake {
         settings.spool.bytes_max = spool_bytes_max;
         settings.window.ids_max = ids_max;
         settings.window.window_us = i64::from(ids_window_s) * 1_000_000;
-        let intake = py.enter(|| {
+        let intake = py.enter(move || {
             unmogrowp_intake::Intake::open(Arc::new(Local), &dir, settings).map_err(Spooled)
         })?;
         Ok(Self { intake })
@@ -116,7 +116,7 @@ impl Intake {
             let hint = "an inlet is `native`, `segment:<call>` or `posthog`";
             PyValueError::new_err(format!("no inlet `{inlet}`\nhint: {hint}"))
         })?;
-        py.enter(|| {
+        py.enter(move || {
             let body = &body[..];
             let request = Request { body, encoding, inlet, app_id, truncate_ip, received_at_us };
             self.intake.submit(token, &request).map_err(No)

@@ -70,6 +70,13 @@ pub(crate) fn settings(
             "no policy `{policy}`\nhint: the policies are `partition` and `overlap`"
         ))
     })?;
+    for (name, us) in [("click", click_lookback_us), ("view", view_lookback_us)] {
+        if us < 0 {
+            return Err(PyValueError::new_err(format!(
+                "{name}_lookback must not be negative, got `{us}` microseconds\nhint: write `7d`"
+            )));
+        }
+    }
     Ok(Settings { click_lookback_us, view_lookback_us, policy })
 }
 

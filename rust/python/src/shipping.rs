@@ -53,8 +53,9 @@ fn at((segment, offset): (u64, u64)) -> Position {
 impl SpoolReader {
     /// The spool in `dir`, which need not exist yet.
     #[new]
+    #[allow(clippy::needless_pass_by_value, reason = "what Python gives is owned")]
     fn new(dir: PathBuf) -> Self {
-        Self { reader: Reader::new(Arc::new(Local), &dir) }
+        Self { reader: Reader::new(Arc::new(Local), dir.as_path()) }
     }
 
     /// The batch that follows `after` (a batch's `last`), or the oldest; None if there is none.

@@ -16,18 +16,20 @@ pub fn lines(body: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
     })
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
+/// Bytes looked at together: written so that the compiler compares them in one vector register,
+/// which every x86-64 and ARM64 has.
+const LANES: usize = 16;
 
-/// The high bit of each byte that is `"`, `\` or a control byte, and perhaps of bytes above the
-/// lowest that is.
-///
-/// Flipping bit 1 swaps `"` with the space, so that it and the controls are all bytes below `!`.
+/// A byte of ones for each byte that is `"`, `\` or a control byte, the first byte lowest.
+#[allow(clippy::needless_bitwise_bool, reason = "branches would keep it out of vector registers")]
 #[inline]
-const fn special(word: u64) -> u64 {
-    let below = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
-    let escapes = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
-    (below | escapes) & !word & HIGHS
+fn special(chunk: &[u8; LANES]) -> u128 {
+    let mut marks = [0; LANES];
+    for (mark, &byte) in marks.iter_mut().zip(chunk) {
+        let is_special = (byte == b'"') | (byte == b'\\') | (byte < 0x20);
+        *mark = if is_special { u8::MAX } else { 0 };
+    }
+    u128::from_le_bytes(marks)
 }
 
 /// Position of the first `"`, `\` or control byte at or after `at`, else `bytes.len()`.
@@ -35,12 +37,12 @@ const fn special(word: u64) -> u64 {
 /// Everything before it is the inside of a JSON string that needs no second look.
 #[inline]
 pub fn string_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = special(u64::from_le_bytes(*chunk));
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<LANES>) {
+        let found = special(chunk);
         if found != 0 {
             return at + (found.trailing_zeros() / 8) as usize;
         }
-        at += 8;
+        at += LANES;
     }
     while let Some(&byte) = bytes.get(at) {
         if byte == b'"' || byte == b'\\' || byte < 0x20 {

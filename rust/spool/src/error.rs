@@ -18,7 +18,10 @@ pub enum SpoolError {
         dir: PathBuf,
     },
     /// The operating system refused.
-    #[error("cannot {verb} `{}`: {source}\nhint: check the disk and the permissions", .path.display())]
+    #[error(
+        "cannot {verb} `{}`: {source}\nhint: check the disk and the permissions",
+        .path.display()
+    )]
     Disk {
         /// What was tried.
         verb: &'static str,

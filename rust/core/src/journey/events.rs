@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter;
 
-use super::read::{Channels, joined, next_first, number_null_name, views};
+use super::read::{Channels, joined, next_first, number_null_name, slices, views};
 use super::{Conversions, Entry, Journeys, Settings, Tag, Unordered};
 use crate::column::{Bytes, Interner, NULL, TableError, find, narrow, numbers, times};
 
@@ -36,12 +36,12 @@ pub fn read_events(
     let mut reader = EventReader::new(settings);
     reader.batch(&RecordBatch::new_empty(schema.clone()), &[])?;
     let mut persons = persons;
-    for batch in batches {
+    for batch in batches.iter().flat_map(slices) {
         if stop.load(Ordering::Relaxed) {
             return Err(TableError::Cancelled);
         }
         let (own, rest) = persons.split_at(batch.num_rows());
-        reader.batch(batch, own)?;
+        reader.batch(&batch, own)?;
         persons = rest;
     }
     Journeys::build(reader.finish()?, settings.settings, stop)

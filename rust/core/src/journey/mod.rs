@@ -5,6 +5,7 @@
 //! them.
 
 mod events;
+mod group;
 mod paths;
 mod read;
 
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::{ArrayRef, Int64Array};
+
+use group::{Groups, partition};
 
 pub use events::{EventSettings, read_events};
 pub use paths::read_paths;
@@ -111,10 +114,15 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Person, time, touches before conversions, input order.
-    fn order(&self) -> (u64, i64, u64) {
+    /// Order inside a person: time, touches before conversions, input order.
+    fn order(&self) -> (i64, u64) {
         let class = u64::from(self.tag.is_conversion()) << 32;
-        (self.key, self.time, class | u64::from(self.row))
+        (self.time, class | u64::from(self.row))
+    }
+
+    /// A hash of the person whose upper bits say where it belongs.
+    fn hash(&self) -> u64 {
+        self.key.wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 }
 
@@ -166,7 +174,7 @@ pub struct Labels {
 /// The conversions, in input order.
 #[derive(Debug)]
 pub struct Conversions {
-    /// Entry of each in the input.
+    /// Row of each in the input.
     pub rows: Vec<u32>,
     /// What the user calls each; any type.
     pub ids: ArrayRef,
@@ -202,7 +210,7 @@ struct Span {
     time: i64,
 }
 
-/// Unordered as read, before they are put in order.
+/// Rows as read, before they are put in order.
 pub(crate) struct Unordered {
     pub(crate) entries: Vec<Entry>,
     pub(crate) channels: Labels,
@@ -245,19 +253,18 @@ impl Journeys {
             persons: Vec::new(),
             spans: vec![Span::default(); conversions.rows.len()],
             names: &conversions.names,
-            consumed: vec![(0, 0); conversions.names.iter().max().map_or(0, |n| *n as usize + 1)],
+            consumed: vec![0; conversions.names.iter().max().map_or(0, |n| *n as usize + 1)],
             reach_us: reach_us.unsigned_abs(),
             is_partition: settings.policy == Policy::Partition,
         };
-        let (mut entries, ends) = partition(entries);
+        let (entries, ends) = partition(entries);
+        let mut groups = Groups::default();
         let mut start = 0;
         for end in ends {
             if stop.load(Ordering::Relaxed) {
                 return Err(TableError::Cancelled);
             }
-            let part = &mut entries[start..end];
-            part.sort_unstable_by_key(Entry::order);
-            part.chunk_by(|a, b| a.key == b.key).for_each(|person| walk.person(person));
+            groups.each(&entries[start..end], |person| walk.person(person));
             start = end;
         }
         let Walk { touches, persons, spans, .. } = walk;
@@ -373,8 +380,9 @@ struct Walk<'a> {
     persons: Vec<u32>,
     spans: Vec<Span>,
     names: &'a [u32],
-    /// By name: the person (counted from 1) who last converted so, and how far that consumed.
-    consumed: Vec<(u32, u32)>,
+    /// By name: up to where the last conversion consumed. Another person's lies before all touches
+    /// of this one.
+    consumed: Vec<u32>,
     reach_us: u64,
     is_partition: bool,
 }
@@ -382,13 +390,12 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn person(&mut self, rows: &[Entry]) {
         let mut low = self.touches.len();
-        let person = narrow(self.persons.len() + 1);
         for row in rows {
             if row.tag.is_conversion() {
                 while self.touches.get(low).is_some_and(|t| t.age_us(row.time) > self.reach_us) {
                     low += 1;
                 }
-                self.conversion(row, person, narrow(low));
+                self.conversion(row, narrow(low));
             } else {
                 self.touches.push(Touch { time: row.time, row: row.row, tag: row.tag });
             }
@@ -396,49 +403,12 @@ impl Walk<'_> {
         self.persons.push(narrow(self.touches.len()));
     }
 
-    fn conversion(&mut self, row: &Entry, person: u32, low: u32) {
+    fn conversion(&mut self, row: &Entry, low: u32) {
         let index = row.tag.index();
         let stop = narrow(self.touches.len());
         let consumed = &mut self.consumed[self.names[index] as usize];
-        let start = match *consumed {
-            (last, until) if self.is_partition && last == person => low.max(until),
-            _ => low,
-        };
-        *consumed = (person, stop);
+        let start = if self.is_partition { low.max(*consumed) } else { low };
+        *consumed = stop;
         self.spans[index] = Span { start, stop, time: row.time };
     }
-}
-
-/// Unordered per partition that sort well inside the second-level cache.
-const PARTITION_ROWS: usize = 4_096;
-const PARTITION_BITS_MAX: u32 = 10;
-
-/// Bring rows of one person together: moved into partitions by a hash of the person, whose ends
-/// are returned. Moving beats indexing: a gather costs more than a row.
-fn partition(rows: Vec<Entry>) -> (Vec<Entry>, Vec<usize>) {
-    let bits = (rows.len() / PARTITION_ROWS + 1).ilog2().min(PARTITION_BITS_MAX);
-    if bits == 0 {
-        let end = rows.len();
-        return (rows, vec![end]);
-    }
-    let home = |row: &Entry| {
-        let hash = row.key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits);
-        usize::try_from(hash).unwrap_or_default()
-    };
-    let mut counts = vec![0_usize; 1 << bits];
-    for row in &rows {
-        counts[home(row)] += 1;
-    }
-    let mut next = vec![0_usize; counts.len()];
-    for part in 1..counts.len() {
-        next[part] = next[part - 1] + counts[part - 1];
-    }
-    let mut moved = vec![Entry::default(); rows.len()];
-    for row in &rows {
-        let at = &mut next[home(row)];
-        moved[*at] = *row;
-        *at += 1;
-    }
-    // Every cursor now stands where its partition ends.
-    (moved, next)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, new_empty_array};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::concat::concat;
@@ -45,13 +46,28 @@ pub fn read(
     let empty = RecordBatch::new_empty(schema.clone());
     let mut reader = Reader::new(&empty, names)?;
     reader.batch(&empty)?;
-    for batch in batches {
+    for batch in batches.iter().flat_map(slices) {
         if stop.load(Ordering::Relaxed) {
             return Err(TableError::Cancelled);
         }
-        reader.batch(batch)?;
+        reader.batch(&batch)?;
     }
     Journeys::build(reader.finish()?, settings, stop)
+}
+
+/// Rows read at once: what is made of them stays in cache, and a call can be stopped in between.
+const SLICE_ROWS: usize = 1 << 16;
+
+/// A batch in slices that share its memory. Large dictionaries are read anew with every slice, so
+/// that batches with one stay whole.
+pub(super) fn slices(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let values = |column: &ArrayRef| {
+        column.as_any_dictionary_opt().map_or(0, |dictionary| dictionary.values().len())
+    };
+    let values = batch.columns().iter().map(values).max().unwrap_or_default();
+    let step = if values > SLICE_ROWS / 16 { batch.num_rows().max(1) } else { SLICE_ROWS };
+    let starts = (0..batch.num_rows()).step_by(step);
+    starts.map(move |start| batch.slice(start, step.min(batch.num_rows() - start)))
 }
 
 /// Numbers rows across chunks and refuses more than the kernel can number.

@@ -5,6 +5,8 @@
 
 use unmogrowp_scan::string_end;
 
+use super::keys::Word;
+
 /// What a value is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -38,11 +40,6 @@ impl Slot {
     #[inline]
     const fn new(form: Form, start: usize, stop: usize) -> Self {
         Self { form, start: narrow(start), stop: narrow(stop) }
-    }
-
-    #[inline]
-    pub(crate) const fn start(&self) -> usize {
-        self.start as usize
     }
 
     #[inline]
@@ -186,6 +183,19 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         self.space();
         Ok(key)
+    }
+
+    /// Step over a key and its colon if this is the key here; stops at the value.
+    #[inline]
+    pub(crate) fn skip_key(&mut self, word: &Word) -> Option<Slot> {
+        let start = self.at + 1;
+        if self.peek() != b'"' || !word.starts(self.bytes.get(start..)?) {
+            return None;
+        }
+        let stop = start + word.name_bytes;
+        self.at = stop + 2;
+        self.space();
+        Some(Slot::new(Form::Text, start, stop))
     }
 
     /// Any value, with everything inside checked.

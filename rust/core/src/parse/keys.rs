@@ -32,26 +32,50 @@ const TABLE: [u8; 128] = {
     table
 };
 
-/// Longest name, so that a name compares as one word.
+/// Bytes that are compared at once; a name with its quote and colon fits.
 const WORD: usize = 16;
 
-/// Each name in the low bytes of a word, and its length.
-const NAMES: [(u128, usize); SENT] = {
-    let mut names = [(0, 0); SENT];
-    let mut column = 0;
-    while column < SENT {
-        let name = name(column).as_bytes();
-        assert!(name.len() < WORD, "a name is longer than a word");
+/// A key as it mostly stands in JSON: `name":` in the low bytes of a word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word {
+    bits: u128,
+    mask: u128,
+    pub(crate) name_bytes: usize,
+}
+
+impl Word {
+    const fn of(name: &[u8]) -> Self {
+        assert!(name.len() + 2 <= WORD, "a name is longer than a word");
         let mut word = [0; WORD];
         let mut at = 0;
         while at < name.len() {
             word[at] = name[at];
             at += 1;
         }
-        names[column] = (u128::from_le_bytes(word), name.len());
+        word[at] = b'"';
+        word[at + 1] = b':';
+        let mask = u128::MAX >> (8 * (WORD - name.len() - 2));
+        Self { bits: u128::from_le_bytes(word), mask, name_bytes: name.len() }
+    }
+
+    /// Whether these bytes begin with it. False near the end of the bytes, where it takes a longer
+    /// look to know.
+    #[inline]
+    pub(crate) fn starts(&self, bytes: &[u8]) -> bool {
+        let word = bytes.first_chunk::<WORD>();
+        word.is_some_and(|word| u128::from_le_bytes(*word) & self.mask == self.bits)
+    }
+}
+
+/// Each column's key.
+pub(crate) const WORDS: [Word; SENT] = {
+    let mut words = [Word::of(b""); SENT];
+    let mut column = 0;
+    while column < SENT {
+        words[column] = Word::of(name(column).as_bytes());
         column += 1;
     }
-    names
+    words
 };
 
 /// The column a key stands for.
@@ -64,24 +88,9 @@ pub(crate) fn column(key: &[u8]) -> Option<usize> {
     (column < SENT && name(column).as_bytes() == key).then_some(column)
 }
 
-/// The column of the key at `start`, read as a word where the bytes reach that far.
-#[inline]
-pub(crate) fn column_at(bytes: &[u8], start: usize, key: &[u8]) -> Option<usize> {
-    let Some(word) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WORD>) else {
-        return column(key);
-    };
-    if key.len() < 2 || key.len() >= WORD {
-        return None;
-    }
-    let column = TABLE[place(key)] as usize;
-    let (name, length) = *NAMES.get(column)?;
-    let mask = (1_u128 << (8 * length)) - 1;
-    (length == key.len() && u128::from_le_bytes(*word) & mask == name).then_some(column)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{SENT, column, name};
+    use super::{SENT, WORDS, column, name};
 
     #[test]
     fn every_name_is_found_and_nothing_else() {
@@ -89,6 +98,10 @@ mod tests {
             assert_eq!(column(name(index).as_bytes()), Some(index));
             assert_eq!(column(format!("{}x", name(index)).as_bytes()), None);
             assert_eq!(column(&name(index).as_bytes()[1..]), None);
+            for (other, word) in WORDS.iter().enumerate() {
+                let json = format!("{}\":                 ", name(index));
+                assert_eq!(word.starts(json.as_bytes()), index == other);
+            }
         }
         assert_eq!(column(b""), None);
         assert_eq!(column(b"revenue_micros"), None);
