@@ -33,7 +33,9 @@ def add(commands: Commands) -> None:
     create = add_command(verbs, "create", "add an app")
     create.add_argument("id", metavar="APP", help="what events call it, e.g. com.example.app")
     create.add_argument("--name", help="what people call it (default: its id)")
-    create.add_argument("--currency", required=True, help="ISO 4217 code of its reports, e.g. USD")
+    create.add_argument(
+        "--currency", default="USD", help="ISO 4217 code of its reports (default: USD)"
+    )
     create.set_defaults(run=run_create)
     every = add_command(verbs, "list", "show all apps")
     every.set_defaults(run=run_list)
