@@ -73,6 +73,11 @@ impl SpoolError {
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing { .. })
     }
+
+    /// Whether the file itself does not exist.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 /// Names the file and the attempt in an error of the system.

@@ -2,6 +2,7 @@
 //! whatever was queued while the one before it was synced.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -92,12 +93,19 @@ impl<I> Shared<I> {
 /// Closes the queue when the commit thread ends, for whatever reason.
 struct Closing<I>(Arc<Shared<I>>);
 
-impl<I> Drop for Closing<I> {
-    fn drop(&mut self) {
+impl<I> Closing<I> {
+    /// What waits, after which nothing is taken.
+    fn last_items(&self) -> Vec<I> {
         let mut queue = self.0.queue();
         queue.is_closed = true;
-        queue.items.clear();
         queue.bytes = 0;
+        queue.items.drain(..).map(|(item, _)| item).collect()
+    }
+}
+
+impl<I> Drop for Closing<I> {
+    fn drop(&mut self) {
+        drop(self.last_items());
     }
 }
 
@@ -225,7 +233,7 @@ impl<W: Work> Drop for Group<W> {
 }
 
 fn run<W: Work>(shared: &Arc<Shared<W::Item>>, mut spool: Spool, mut work: W) {
-    let _closing = Closing(shared.clone());
+    let closing = Closing(shared.clone());
     let mut commit = Commit::default();
     while let Some((mut items, bytes)) = shared.take() {
         if items.is_empty() {
@@ -233,13 +241,23 @@ fn run<W: Work>(shared: &Arc<Shared<W::Item>>, mut spool: Spool, mut work: W) {
             continue;
         }
         commit.reset(now_us());
-        let result = work.stage(&mut items, &mut commit).and_then(|()| {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            work.stage(&mut items, &mut commit)?;
             if commit.is_empty() { Ok(()) } else { spool.append(&mut commit).map(drop) }
-        });
+        }));
+        let Ok(result) = made else {
+            items.extend(closing.last_items());
+            work.complete(items, Err(&panicked()));
+            return;
+        };
         work.complete(items, result.as_ref().copied());
         shared.queue().bytes -= bytes;
         spool.forget_before(work.settle(now_us()));
     }
+}
+
+fn panicked() -> SpoolError {
+    SpoolError::Unstaged { reason: "the commit thread ended with a panic".to_owned() }
 }
 
 /// Tidies apart from the commit thread, so that copying ids delays no answer.

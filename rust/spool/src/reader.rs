@@ -126,13 +126,8 @@ impl Reader {
     }
 
     fn open_one(&self, number: u64) -> Result<Option<Segment>, SpoolError> {
-        let segment = Segment::open(self.disk.as_ref(), &self.dir, number, Open::Read);
-        match segment {
-            Err(SpoolError::Disk { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound =>
-            {
-                Ok(None)
-            }
+        match Segment::open(self.disk.as_ref(), &self.dir, number, Open::Read) {
+            Err(error) if error.is_gone() => Ok(None),
             other => other,
         }
     }

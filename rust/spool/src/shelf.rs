@@ -151,13 +151,19 @@ impl Shelf {
     /// Its ids are durable in the log before it goes; a crash between the two leaves both.
     fn drop_segment(&self, sealed: Sealed) -> Result<(), SpoolError> {
         let disk = self.disk.as_ref();
-        if let Some(segment) = Segment::open(disk, &self.dir, sealed.number, Open::Read)? {
-            let floor_us = self.floor_us.load(Relaxed);
-            let kept = ids::keep(disk, &self.dir, &segment, sealed.end, floor_us)?;
-            self.files().ids.extend(kept);
+        match Segment::open(disk, &self.dir, sealed.number, Open::Read) {
+            Ok(Some(segment)) => {
+                let floor_us = self.floor_us.load(Relaxed);
+                let kept = ids::keep(disk, &self.dir, &segment, sealed.end, floor_us)?;
+                self.files().ids.extend(kept);
+                let path = segment::path(&self.dir, sealed.number);
+                self.disk.remove(&path).attempt("remove", &path)?;
+            }
+            // Somebody else removed it, and its room is free all the same.
+            Err(error) if error.is_gone() => {}
+            Ok(None) => {}
+            Err(error) => return Err(error),
         }
-        let path = segment::path(&self.dir, sealed.number);
-        self.disk.remove(&path).attempt("remove", &path)?;
         self.files().sealed.retain(|s| s.number != sealed.number);
         self.bytes.fetch_sub(sealed.end, Relaxed);
         Ok(())

@@ -16,6 +16,9 @@ use unmogrowp_spool::{
 
 const WANT: Want = Want { rows_max: u64::MAX, bytes_max: u64::MAX };
 
+/// An item that makes the commit thread panic.
+const PANIC: u32 = u32::MAX;
+
 /// Writes each item as a frame and answers on a channel.
 struct Echo {
     answers: Sender<(u32, bool)>,
@@ -36,6 +39,7 @@ impl Work for Echo {
         drop(self.gate.lock().unwrap());
         self.commit_sizes.lock().unwrap().push(items.len());
         for (number, payload) in items {
+            assert!(*number != PANIC, "told to");
             commit.push(Kind::Ids, 1, &number.to_le_bytes())?;
             commit.push(Kind::Events, 1, payload)?;
         }
@@ -205,4 +209,26 @@ fn waiting_items_become_one_commit() {
     assert_eq!(desk.answers.iter().take(50).filter(|&(_, is_durable)| is_durable).count(), 50);
     let sizes = desk.commit_sizes.lock().unwrap().clone();
     assert!(sizes.len() <= 2, "{sizes:?}");
+}
+
+#[test]
+fn panic_on_the_commit_thread_answers_everyone_and_ends_the_taking() {
+    let sim = Sim::new(6);
+    let desk = desk(sim.shared(), Path::new("/spool"), Settings::default());
+    desk.group.submit((1, vec![1]), 1).unwrap();
+    assert_eq!(desk.answers.recv().unwrap(), (1, true));
+    let gate = desk.gate.lock().unwrap();
+    for number in [2, PANIC, 3] {
+        desk.group.submit((number, vec![0]), 1).unwrap();
+    }
+    drop(gate);
+    let mut answers: Vec<_> = desk.answers.iter().collect();
+    answers.sort_unstable();
+    // The first of them may have been taken alone before the others came.
+    assert!(answers == [(2, false), (3, false), (PANIC, false)] || answers[0] == (2, true));
+    assert_eq!(answers[1..], [(3, false), (PANIC, false)]);
+    assert_eq!(desk.group.submit((4, vec![0]), 1), Err(Busy::Closed));
+    desk.group.close();
+    let again = self::desk(sim.shared(), Path::new("/spool"), Settings::default());
+    assert_eq!(again.restored.lock().unwrap()[0], 1);
 }

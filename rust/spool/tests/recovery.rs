@@ -251,6 +251,20 @@ fn segments_that_are_not_shipped_stay() {
 }
 
 #[test]
+fn segment_that_somebody_removed_holds_up_no_other() {
+    let sim = Sim::new(13);
+    let (mut spool, _) = open(&sim, 300);
+    for number in 0..20 {
+        spool.append(&mut commit(number, 30)).unwrap();
+    }
+    sim.remove(&segment(2)).unwrap();
+    let reader = Reader::new(sim.shared(), Path::new(DIR));
+    reader.confirm(reader.durable().unwrap().unwrap()).unwrap();
+    spool.tidy().unwrap();
+    assert_eq!(spool.status().segments, 1);
+}
+
+#[test]
 fn second_owner_is_refused_with_a_hint() {
     let sim = Sim::new(11);
     let (_spool, _) = open(&sim, 300);
