@@ -1,17 +1,24 @@
 """Is it alive, is it ready, and what does it count."""
 
 import resource
+import time
+from collections.abc import Iterator
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, get
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 
+from unmogrowp.server.auth import key_of
 from unmogrowp.server.problems import documented
 from unmogrowp.server.services import services_of
-from unmogrowp.server.wire import StoreAway
+from unmogrowp.server.wire import STATUS, StoreAway
 
+STARTED_S = time.time()
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -22,10 +29,10 @@ class Alive(msgspec.Struct):
 
 
 class StoreStatus(msgspec.Struct):
-    """How far the store process is."""
+    """How far the store process is; null where the warehouse is not open yet."""
 
-    lag_bytes: int
-    unattributed_batches: int
+    lag_bytes: int | None = None
+    unattributed_batches: int | None = None
     problem: str | None = None
 
 
@@ -72,23 +79,42 @@ async def ready(request: Request[Any, Any, Any]) -> Response[Ready]:
 
 async def _store_status(request: Request[Any, Any, Any]) -> StoreStatus | None:
     try:
-        answer = await services_of(request).ask("status", {})
+        answer = await services_of(request).ask(STATUS, {})
         return msgspec.json.decode(await answer.body(), type=StoreStatus)
     except StoreAway:
         return None
 
 
-@get("/metrics", tags=["health"], media_type=PROMETHEUS, responses=documented(500))
+def is_near(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """From this machine anybody may count; from elsewhere only whoever may read."""
+    client = connection.client
+    if client is None or not ip_address(client.host).is_loopback:
+        services_of(connection).access.guest(key_of(connection.headers))
+
+
+@get(
+    "/metrics",
+    tags=["health"],
+    media_type=PROMETHEUS,
+    responses=documented(401, 403, 500),
+    guards=[is_near],
+)
 async def metrics(request: Request[Any, Any, Any]) -> Response[str]:
-    """Counters kept in Rust and the memory of this process, as Prometheus text."""
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    lines = (
-        "# HELP process_max_resident_memory_bytes Largest resident memory so far.\n"
-        "# TYPE process_max_resident_memory_bytes gauge\n"
-        f"process_max_resident_memory_bytes {rss}\n"
-    )
-    text = services_of(request).bridge.intake.metrics() + lines
+    """Counters kept in Rust, and what this process uses, as Prometheus text."""
+    text = services_of(request).bridge.intake.metrics() + "".join(_process())
     return Response(text, media_type=PROMETHEUS)
+
+
+def _process() -> Iterator[str]:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    figures = (
+        ("start_time_seconds", "gauge", "When this process began.", STARTED_S),
+        ("cpu_seconds_total", "counter", "Processor time.", used.ru_utime + used.ru_stime),
+        ("max_resident_memory_bytes", "gauge", "Largest memory so far.", used.ru_maxrss * 1024),
+    )
+    for name, kind, meaning, value in figures:
+        yield f"# HELP process_{name} {meaning}\n# TYPE process_{name} {kind}\n"
+        yield f"process_{name} {value}\n"
 
 
 HANDLERS = [live, ready, metrics]

@@ -5,17 +5,17 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, post
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath
 
 from unmogrowp import _core
-from unmogrowp.server.auth import key_of
+from unmogrowp.server.auth import SECURITY, key_of
 from unmogrowp.server.bridge import Sender
-from unmogrowp.server.problems import Denied, documented
+from unmogrowp.server.problems import documented
 from unmogrowp.server.services import services_of
 
-SEGMENT_ROUTES = frozenset({"batch", "track", "identify", "page", "screen", "group", "alias"})
-REFUSALS = documented(400, 401, 403, 413, 415, 429, 503)
+SEGMENT_ROUTES = ("batch", "track", "identify", "page", "screen", "group", "alias")
+REFUSALS = documented(400, 401, 403, 413, 415, 429, 500, 503)
 
 
 class Rejected(msgspec.Struct):
@@ -75,7 +75,12 @@ def _thanks(status: int, body: bytes, thanks: bytes) -> Response[bytes]:
 
 
 @post(
-    "/v1/events", status_code=200, responses=RECEIVED, tags=["ingest"], request_max_body_size=None
+    "/v1/events",
+    status_code=200,
+    responses=RECEIVED,
+    security=SECURITY,
+    tags=["ingest"],
+    request_max_body_size=None,
 )
 async def take_events(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Store events: one object, an array, `{"batch":[…]}` or NDJSON, also compressed."""
@@ -83,19 +88,23 @@ async def take_events(request: Request[Any, Any, Any]) -> Response[bytes]:
     return Response(body, status_code=status, media_type="application/json")
 
 
-@post(
-    "/v1/{route:str}",
-    status_code=200,
-    responses={200: ResponseSpec(data_container=Thanks, generate_examples=False), **REFUSALS},
-    tags=["ingest"],
-    request_max_body_size=None,
-)
-async def take_segment(request: Request[Any, Any, Any], route: FromPath[str]) -> Response[bytes]:
-    """Segment's tracking API: batch, track, identify, page, screen, group, alias."""
-    if route not in SEGMENT_ROUTES:
-        raise Denied(HTTPStatus.NOT_FOUND, f"no route `/v1/{route}`")
+async def take_segment(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """One route of Segment's tracking API."""
+    route = request.route_handler.opt["segment"]
     status, body = await _take(request, f"segment:{route}")
     return _thanks(status, body, msgspec.json.encode(Thanks()))
+
+
+def _segment(route: str) -> HTTPRouteHandler:
+    return post(
+        f"/v1/{route}",
+        status_code=200,
+        responses={200: ResponseSpec(data_container=Thanks, generate_examples=False), **REFUSALS},
+        security=SECURITY,
+        tags=["ingest"],
+        request_max_body_size=None,
+        opt={"segment": route},
+    )(take_segment)
 
 
 @post(
@@ -114,4 +123,4 @@ async def take_posthog(request: Request[Any, Any, Any]) -> Response[bytes]:
     return _thanks(status, body, msgspec.json.encode(PostHogStatus()))
 
 
-HANDLERS = [take_events, take_segment, take_posthog]
+HANDLERS = [take_events, *(_segment(route) for route in SEGMENT_ROUTES), take_posthog]

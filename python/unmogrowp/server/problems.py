@@ -1,13 +1,18 @@
 """Every error as RFC 9457 `application/problem+json`, from one handler."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+)
 from litestar.openapi.datastructures import ResponseSpec
 
 from unmogrowp.errors import Refused
@@ -45,18 +50,25 @@ def encode(status: int, detail: str, title: str | None = None) -> bytes:
 
 
 def response(
-    status: int, detail: str, *, title: str | None = None, retry_after: int | None = None
+    status: int,
+    detail: str,
+    *,
+    title: str | None = None,
+    retry_after: int | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
     """A problem as a response."""
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    sent = dict(headers or {})
+    if retry_after is not None:
+        sent["Retry-After"] = str(retry_after)
     if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
+        sent["WWW-Authenticate"] = "Bearer"
     return Response(
-        encode(status, detail, title), status_code=status, media_type=PROBLEM_JSON, headers=headers
+        encode(status, detail, title), status_code=status, media_type=PROBLEM_JSON, headers=sent
     )
 
 
-def on_error(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Turn whatever a handler raised into its problem."""
     match error:
         case Denied():
@@ -67,22 +79,31 @@ def on_error(_request: Request[Any, Any, Any], error: Exception) -> Response[byt
             )
         case StoreAway():
             return response(503, f"{error}\nhint: try again shortly", retry_after=STORE_RETRY_S)
-        case ValidationException():
-            return response(400, _explain(error))
         case HTTPException():
-            return response(error.status_code, error.detail)
+            return response(error.status_code, _explain(request, error), headers=error.headers)
     log.error("unexpected error", exc_info=error)
     return response(500, "something went wrong here; the log says more")
 
 
-def _explain(error: ValidationException) -> str:
+def _explain(request: Request[Any, Any, Any], error: HTTPException) -> str:
+    match error:
+        case NotFoundException():
+            return f"no route `{request.url.path}`\nhint: see /schema/openapi.json"
+        case MethodNotAllowedException():
+            return f"`{request.url.path}` does not take {request.method}"
     parts = error.extra if isinstance(error.extra, list) else []
     words = [
-        f"`{part.get('key', '?')}`: {part.get('message', '')}"
+        f"`{part.get('key', '?')}`: {part.get('message', '')}{_choices(request, part.get('key'))}"
         for part in parts
         if isinstance(part, dict)
     ]
     return "; ".join(words) or error.detail
+
+
+def _choices(request: Request[Any, Any, Any], name: object) -> str:
+    """What a parameter with a closed list of values takes."""
+    field = request.route_handler.parsed_fn_signature.parameters.get(str(name))
+    return f"\nhint: one of {', '.join(field.args)}" if field and field.is_literal else ""
 
 
 def documented(*statuses: int) -> dict[int, ResponseSpec]:

@@ -11,8 +11,8 @@ from litestar.params import FromQuery, QueryParameter
 from litestar.response import Stream
 
 from unmogrowp.server import times, wire
-from unmogrowp.server.auth import key_of
-from unmogrowp.server.problems import Denied, documented
+from unmogrowp.server.auth import SECURITY, key_of
+from unmogrowp.server.problems import STORE_RETRY_S, Denied, documented
 from unmogrowp.server.services import services_of
 
 From = Annotated[str | None, QueryParameter(name="from", description="first instant or date")]
@@ -21,7 +21,7 @@ Limit = Annotated[int | None, QueryParameter(ge=0, le=2**63 - 1, description="mo
 GroupBy = Literal["channel", "campaign", "adset", "creative", "country", "day"]
 Interval = Literal["hour", "day", "week", "month", "total"]
 
-PROBLEMS = documented(400, 401, 403, 404, 406, 503)
+PROBLEMS = documented(400, 401, 403, 404, 406, 500, 503)
 ROWS = {
     200: ResponseSpec(
         data_container=dict[str, Any], description="rows and total", generate_examples=False
@@ -49,6 +49,14 @@ def only_known_queries(
             )
 
 
+def may_read(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """Who may not read at all is told so before what is wrong with the question."""
+    services_of(connection).access.guest(key_of(connection.headers))
+
+
+GUARDS = [may_read, only_known_queries]
+
+
 def _accepted(request: Request[Any, Any, Any], formats: dict[str, str], default: str) -> str:
     accept = request.headers.get("accept", "")
     wanted = [part.split(";")[0].strip() for part in accept.split(",") if part.strip()]
@@ -71,7 +79,8 @@ async def _answer(
     answer = await services.ask(name, {"app_id": app_id, **params})
     if answer.head.status != HTTPStatus.OK:
         detail = (await answer.body()).decode()
-        raise Denied(answer.head.status, detail)
+        is_away = answer.head.status == HTTPStatus.SERVICE_UNAVAILABLE
+        raise Denied(answer.head.status, detail, retry_after=STORE_RETRY_S if is_away else None)
     return Stream(answer.chunks, media_type=answer.head.content_type)
 
 
@@ -95,7 +104,8 @@ def _span(start: str | None, stop: str | None, tz: str) -> wire.Params:
         ),
         **PROBLEMS,
     },
-    guards=[only_known_queries],
+    guards=GUARDS,
+    security=SECURITY,
     opt={"query": {"app_id", "from", "to", "tz", "event_name", "limit"}},
     tags=["read"],
 )
@@ -117,7 +127,8 @@ async def read_events(
 @get(
     "/v1/rejects",
     responses=ROWS,
-    guards=[only_known_queries],
+    guards=GUARDS,
+    security=SECURITY,
     opt={"query": {"app_id", "from", "to", "tz", "limit"}},
     tags=["read"],
 )
@@ -144,7 +155,8 @@ def _reporting(path: str, *own: str) -> get:
     return get(
         path,
         responses=ROWS,
-        guards=[only_known_queries],
+        guards=GUARDS,
+        security=SECURITY,
         tags=["reports"],
         opt={"query": SPAN | set(own)},
     )

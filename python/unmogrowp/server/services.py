@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from litestar import Request
+from litestar.connection import ASGIConnection
 
 from unmogrowp.server import wire
 from unmogrowp.server.auth import Access
@@ -27,8 +28,8 @@ class Services:
         return await wire.ask(wire.socket_of(self.home), wire.Question(name, params))
 
 
-def services_of(request: Request) -> Services:  # type: ignore[type-arg]
+def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
     """The services of the application that handles a request."""
-    services = request.app.state.services
+    services = connection.app.state.services
     assert isinstance(services, Services)  # noqa: S101 - set at start
     return services

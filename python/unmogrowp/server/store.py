@@ -1,7 +1,9 @@
 """The store process: owns the warehouse, ships, attributes, answers reads."""
 
 import asyncio
+import itertools
 import logging
+import shutil
 import signal
 import sys
 import tempfile
@@ -12,16 +14,22 @@ from pathlib import Path
 
 import msgspec
 
-from unmogrowp.errors import SinkError, UnmogrowpError
+from unmogrowp.errors import SinkBusy, UnmogrowpError
 from unmogrowp.pipeline import Pipeline
 from unmogrowp.server import answers, wire
-from unmogrowp.server.child import receive_orders, report_ready
+from unmogrowp.server.child import Orders, receive_orders, report_ready
 from unmogrowp.warehouse import Warehouse
 
-READERS = 4
-QUEUE_CHUNKS = 8
+READERS = 8
+# Each open answer holds a page of rows.
+ANSWERS_MAX = 64
+# A reader that takes nothing for so long has gone, or will not be waited for.
+STALLED_S = 60.0
+CHUNK_BYTES = 1 << 20
 IDLE_S = 0.2
 RETRY_S = 1.0
+OPEN_S = 10.0
+FOLDER = "unmogrowp-"
 log = logging.getLogger("unmogrowp.store")
 
 
@@ -49,130 +57,224 @@ class Loop:
                 worked = self._step()
                 self.problem = None
             except UnmogrowpError as error:
+                self._fail(str(error))
+            except Exception as error:
+                # A bug must not end the thread in silence: what waits would wait for ever.
                 log.exception("a step of %s failed", self._thread.name)
-                self.problem = str(error)
-                self._stop.wait(RETRY_S)
-                continue
-            if not worked:
-                self._stop.wait(IDLE_S)
+                self._fail(f"{self._thread.name}: {type(error).__name__}: {error}")
+            else:
+                if not worked:
+                    self._stop.wait(IDLE_S)
+
+    def _fail(self, problem: str) -> None:
+        if problem != self.problem:
+            log.error("%s waits: %s", self._thread.name, problem)
+        self.problem = problem
+        self._stop.wait(RETRY_S)
 
 
 class Store:
+    """The pipeline and its loops, open as soon as the warehouse lets them."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.is_refused = False
+        self._home = orders.home
+        self._warehouse = Warehouse(orders.dsn)
+        self._pipeline: Pipeline | None = None
+        self._loops: list[Loop] = []
+        self._problem: str | None = "the warehouse is not open yet"
+
+    def open(self, stop: threading.Event) -> None:
+        """Open the warehouse, trying again while it is busy, then begin to ship."""
+        while not stop.is_set():
+            try:
+                self._open()
+            except SinkBusy as error:
+                if str(error) != self._problem:
+                    log.warning("%s", error)
+                self._problem = str(error)
+                stop.wait(RETRY_S)
+            except UnmogrowpError as error:
+                sys.stderr.write(f"error: {error}\n")
+                self.is_refused = True
+                return
+            else:
+                return
+
+    def _open(self) -> None:
+        self._warehouse.migrate()
+        pipeline = Pipeline.open(self._warehouse, self._home)
+        self._loops = [
+            Loop("ship", pipeline.ship_once),
+            Loop("attribute", pipeline.attribute_once),
+        ]
+        for loop in self._loops:
+            loop.start()
+        self._pipeline, self._problem = pipeline, None
+
+    def close(self) -> None:
+        """Finish the steps at hand and let everything go."""
+        for loop in self._loops:
+            loop.stop()
+        if self._pipeline is not None:
+            self._pipeline.close()
+        self._warehouse.close()
+
+    def answer(self, question: wire.Question) -> tuple[wire.Head, Iterator[bytes]]:
+        """The head and the body of an answer.
+
+        Raises:
+            SinkBusy: The warehouse is not open yet.
+            Unanswerable: A wrong parameter.
+        """
+        if question.name == wire.STATUS:
+            return wire.Head(), iter([msgspec.json.encode(self.status())])
+        if self._pipeline is None:
+            raise SinkBusy(self._problem or "")
+        return answers.answer(self._pipeline, question)
+
+    def status(self) -> dict[str, int | str | None]:
+        """How far behind the warehouse is, and why."""
+        problems = [self._problem, *(loop.problem for loop in self._loops)]
+        found = self._pipeline.status() if self._pipeline is not None else {}
+        return {**found, "problem": "; ".join(filter(None, problems)) or None}
+
+
+class Desk:
     """The socket on which the store answers."""
 
-    def __init__(self, pipeline: Pipeline, loops: list[Loop]) -> None:
-        self._pipeline = pipeline
-        self._loops = loops
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+        # Of its own, so that long reads do not keep anybody from seeing how the store is.
+        self._status = ThreadPoolExecutor(1, thread_name_prefix="status")
+        self._open = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one question."""
+        self._open += 1
         try:
             _, payload = await wire.read(reader)
             question = msgspec.json.decode(payload, type=wire.Question)
             await self._answer(question, writer)
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
             log.info("a reader went away")
         finally:
+            self._open -= 1
             writer.close()
 
     async def _answer(self, question: wire.Question, writer: asyncio.StreamWriter) -> None:
+        """Make frame after frame: a thread is taken only while one is made, however slow who reads.
+
+        A tick goes out while a frame takes long.
+        """
+        frames = self._frames(question)
+        pool = self._status if question.name == wire.STATUS else self._readers
         loop = asyncio.get_running_loop()
-        chunks: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue(QUEUE_CHUNKS)
-        gone = threading.Event()
+        while True:
+            making = loop.run_in_executor(pool, next, frames, None)
+            while not (await asyncio.wait([making], timeout=wire.TICK_S))[0]:
+                await wire.write(writer, wire.TICK)
+            frame = making.result()
+            if frame is None:
+                return
+            async with asyncio.timeout(STALLED_S):
+                await wire.write(writer, *frame)
 
-        def work() -> None:
-            for frame in self._frames(question):
-                if gone.is_set():
-                    return
-                asyncio.run_coroutine_threadsafe(chunks.put(frame), loop).result()
-
-        running = loop.run_in_executor(self._pool, work)
-        try:
-            kind = wire.TICK
-            while kind != wire.END:
-                try:
-                    async with asyncio.timeout(wire.TICK_S):
-                        kind, payload = await chunks.get()
-                except TimeoutError:
-                    kind, payload = wire.TICK, b""
-                await wire.write(writer, kind, payload)
-        finally:
-            gone.set()
-            # The worker may wait for room in the queue: make some, so that it can end.
-            while not running.done():
-                while not chunks.empty():
-                    chunks.get_nowait()
-                await asyncio.wait([running], timeout=0.05)
+    def _asked(self, question: wire.Question) -> tuple[wire.Head, Iterator[bytes]]:
+        if self._open > ANSWERS_MAX and question.name != wire.STATUS:
+            raise SinkBusy(f"`{ANSWERS_MAX}` reads are open already\nhint: try again shortly")
+        return self._store.answer(question)
 
     def _frames(self, question: wire.Question) -> Iterator[tuple[bytes, bytes]]:
+        is_begun = False
         try:
-            if question.name == "status":
-                yield from _whole(wire.Head(), self._status())
-            else:
-                head, body = answers.answer(self._pipeline, question)
-                yield wire.HEAD, msgspec.json.encode(head)
-                for chunk in body:
-                    yield wire.BODY, chunk
-        except answers.Unanswerable as error:
-            yield from _whole(wire.Head(400, "text/plain"), str(error).encode())
-        except SinkError as error:
-            yield from _whole(wire.Head(503, "text/plain"), str(error).encode())
-        except Exception:
-            log.exception("a question could not be answered")
-            yield from _whole(wire.Head(500, "text/plain"), b"the store failed; its log says more")
+            head, chunks = self._asked(question)
+            # Before the head, so that a question that fails at once is answered as a whole.
+            first = next(chunks, b"")
+            yield wire.HEAD, msgspec.json.encode(head)
+            is_begun = True
+            for chunk in itertools.chain([first], chunks):
+                for start in range(0, len(chunk), CHUNK_BYTES):
+                    yield wire.BODY, chunk[start : start + CHUNK_BYTES]
+        except Exception as error:
+            if is_begun:
+                log.exception("an answer broke off")
+                yield wire.BROKEN, b""
+                return
+            head, sentence = _refusal(error)
+            yield wire.HEAD, msgspec.json.encode(head)
+            yield wire.BODY, sentence.encode()
         yield wire.END, b""
 
-    def _status(self) -> bytes:
-        problems = [loop.problem for loop in self._loops if loop.problem]
-        status = {**self._pipeline.status(), "problem": "; ".join(problems) or None}
-        return msgspec.json.encode(status)
 
-
-def _whole(head: wire.Head, body: bytes) -> Iterator[tuple[bytes, bytes]]:
-    yield wire.HEAD, msgspec.json.encode(head)
-    yield wire.BODY, body
+def _refusal(error: Exception) -> tuple[wire.Head, str]:
+    match error:
+        case answers.Unanswerable():
+            return wire.Head(400, "text/plain"), str(error)
+        case SinkBusy():
+            return wire.Head(503, "text/plain"), str(error)
+    log.error("a question could not be answered", exc_info=error)
+    return wire.Head(500, "text/plain"), "the store failed; its log says more"
 
 
 def main() -> int:
-    """Serve until SIGTERM; 1 where the warehouse cannot be opened."""
+    """Serve until SIGTERM; 1 where the warehouse will never open."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     orders = receive_orders()
     try:
-        warehouse = Warehouse(orders.dsn)
-        warehouse.migrate()
-        pipeline = Pipeline.open(warehouse, orders.home)
+        store = Store(orders)
     except UnmogrowpError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    loops = [Loop("ship", pipeline.ship_once), Loop("attribute", pipeline.attribute_once)]
-    for loop in loops:
-        loop.start()
     try:
-        asyncio.run(_serve(Store(pipeline, loops), orders.home))
+        asyncio.run(_serve(store, orders.home))
     finally:
-        for loop in loops:
-            loop.stop()
-        pipeline.close()
-        warehouse.close()
-    return 0
+        store.close()
+    return int(store.is_refused)
 
 
 async def _serve(store: Store, home: Path) -> None:
+    mark = home / "store.socket"
+    _forget(mark)
     # A socket's path may have 108 bytes at most, and a data directory lies anywhere.
-    with tempfile.TemporaryDirectory(prefix="unmogrowp-") as folder:
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
         path = Path(folder) / "store"
-        server = await asyncio.start_unix_server(store.serve, path)
-        mark = home / "store.socket"
+        server = await asyncio.start_unix_server(Desk(store).serve, path)
         mark.with_suffix(".new").write_text(str(path))
         mark.with_suffix(".new").rename(mark)
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        report_ready()
-        await stop.wait()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        # Ctrl-C reaches the whole group; the supervisor passes it on when it is our turn.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        await _run(store, stop)
         server.close()
         mark.unlink(missing_ok=True)
+
+
+async def _run(store: Store, stop: asyncio.Event) -> None:
+    """Open the store beside serving it; a store that is refused ends."""
+    stopped = threading.Event()
+    opening = asyncio.create_task(asyncio.to_thread(store.open, stopped))
+    stopping = asyncio.create_task(stop.wait())
+    # A start that goes well is told when it is done, one that has to wait is told at once.
+    await asyncio.wait({opening, stopping}, timeout=OPEN_S, return_when=asyncio.FIRST_COMPLETED)
+    if not store.is_refused:
+        report_ready()
+        await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not store.is_refused:
+            await stopping
+    stopped.set()
+    await opening
+
+
+def _forget(mark: Path) -> None:
+    """Remove what a killed predecessor left in the folder for temporary files."""
+    if mark.exists():
+        folder = Path(mark.read_text()).parent
+        if folder.name.startswith(FOLDER) and folder.parent == Path(tempfile.gettempdir()):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ from unmogrowp.server.child import READY, Orders
 
 LAYOUT = 1
 START_WAIT_S = 5.0
-STOP_WAIT_S = 9.0
+STOP_WAIT_S = 8.5
+# The store answers the last reads of the ingest process, so it is asked to end after it.
+STORE_STOP_S = 5.0
 BACKOFF_MAX_S = 5.0
 STEADY_S = 10.0
 ROLES = {"all": ("store", "ingest"), "ingest": ("ingest",), "store": ("store",)}
@@ -121,12 +123,15 @@ def serve(settings: Settings, *, role: str = "all", as_json: bool = False) -> in
         try:
             if not _all_ready(keepers, stop):
                 return 0 if stop.is_set() else 1
-            _announce(home, settings.host, port, token, as_json=as_json)
+            url = _url(settings.host, port) if port else None
+            if url is not None:
+                stack.callback((home / "server.json").unlink, missing_ok=True)
+                _leave_address(home / "server.json", url, token)
+            _announce(url, as_json=as_json)
             stop.wait()
             return 0
         finally:
             _end(keepers)
-            (home / "server.json").unlink(missing_ok=True)
 
 
 def prepare(data_dir: Path) -> Path:
@@ -138,13 +143,21 @@ def prepare(data_dir: Path) -> Path:
     home = data_dir.absolute()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     mark = home / "VERSION"
-    found = int(mark.read_text()) if mark.exists() else LAYOUT
+    text = mark.read_text().strip() if mark.exists() else str(LAYOUT)
+    found = int(text) if text.isascii() and text.isdigit() else None
+    if found is None:
+        raise StartError(
+            f"`{mark}` says `{text:.40}`, not a layout\nhint: is `{home}` a data directory of ours?"
+        )
     if found > LAYOUT:
         raise StartError(
             f"`{home}` has layout `{found}`, this version knows `{LAYOUT}`\n"
             "hint: install a newer unmogrowp"
         )
-    mark.write_text(f"{LAYOUT}\n")
+    if not mark.exists():
+        # Renamed into place: a crash leaves no empty file that nobody understands.
+        mark.with_suffix(".new").write_text(f"{LAYOUT}\n")
+        mark.with_suffix(".new").rename(mark)
     return home
 
 
@@ -230,22 +243,31 @@ def _all_ready(keepers: list[Keeper], stop: threading.Event) -> bool:
     return False
 
 
-def _announce(home: Path, host: str, port: int, token: str, *, as_json: bool) -> None:
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}" if port else ""
-    path = home / "server.json"
+def _url(host: str, port: int) -> str:
+    # A client cannot connect to "every address"; the loopback is one of them.
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def _leave_address(path: Path, url: str, token: str) -> None:
+    """Tell the commands where the server is, for the owner's eyes only."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump({"url": url, "token": token, "pid": os.getpid()}, file)
-    line = json.dumps({"url": url}) if as_json else f"listening on {url}"
-    sys.stdout.write((line if port else "store ready") + "\n")
+
+
+def _announce(url: str | None, *, as_json: bool) -> None:
+    text = "the store runs" if url is None else f"listening on {url}"
+    sys.stdout.write((json.dumps({"url": url}) if as_json else text) + "\n")
     sys.stdout.flush()
 
 
 def _end(keepers: list[Keeper]) -> None:
+    """Stop the ingest process, then the store; whoever does not end in time is ended."""
     deadline = time.monotonic() + STOP_WAIT_S
-    for keeper in keepers:
+    for keeper in reversed(keepers):
         keeper.stop()
+        keeper.ended.wait(min(STORE_STOP_S, max(0.0, deadline - time.monotonic())))
     for keeper in keepers:
         keeper.join(deadline)

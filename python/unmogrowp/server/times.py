@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo
 from unmogrowp.server.problems import Denied
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# Events lie between these years; ClickHouse has no times far outside them.
+_FIRST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_LAST = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -33,7 +36,7 @@ def instant_us(name: str, text: str | None, tz: ZoneInfo) -> int | None:
             moment = dt.datetime.fromisoformat(text.replace(" ", "+"))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=tz)
-        return (moment - _EPOCH) // dt.timedelta(microseconds=1)
+        return (min(max(moment, _FIRST), _LAST) - _EPOCH) // dt.timedelta(microseconds=1)
     except (ValueError, OverflowError):
         raise Denied(
             HTTPStatus.BAD_REQUEST,

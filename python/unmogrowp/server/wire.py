@@ -2,7 +2,8 @@
 
 Frames are a four-byte length, one byte of kind and the payload. An answer is a head, any number
 of body chunks and an end; while the store works, ticks say that it is alive. A store that was
-killed refuses the connection, one that was stopped stops ticking: both are `StoreAway`.
+killed refuses the connection, one that was stopped stops ticking, one that fails in the middle of
+an answer says so: all are `StoreAway`.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from unmogrowp.errors import UnmogrowpError
 FRAME_BYTES_MAX = 64 << 20
 TICK_S = 0.5
 SILENCE_S = 2.5
-HEAD, BODY, TICK, END = b"h", b"b", b"t", b"e"
+HEAD, BODY, TICK, END, BROKEN = b"h", b"b", b"t", b"e", b"x"
+STATUS = "status"
 _LENGTH = struct.Struct(">Ic")
 
 Value: TypeAlias = str | int | float | bool | list[str] | None
@@ -100,6 +102,8 @@ async def _frames(
                 kind, payload = await read(reader)
             if kind == END:
                 return
+            if kind == BROKEN:
+                raise StoreAway("the store process failed in the middle of an answer")
             if kind != TICK:
                 yield kind, payload
     except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
