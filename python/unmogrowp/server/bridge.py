@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import msgspec
+
 from unmogrowp import _core
 from unmogrowp.server.problems import Denied
 
 # Above this a body is parsed in a thread, so that the loop keeps answering others.
 INLINE_BYTES_MAX = 16_384
+RETRY_S = 2
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,10 @@ class Bridge:
                 await asyncio.to_thread(self._hand_over, token, body, encoding, sender)
             else:
                 self._hand_over(token, body, encoding, sender)
-            return await future
+            status, answer = await future
+            if status != HTTPStatus.OK:
+                raise Denied(status, _detail(answer), retry_after=RETRY_S)
+            return status, answer
         finally:
             self._waiting.pop(token, None)
 
@@ -78,6 +84,10 @@ class Bridge:
             truncate_ip=sender.truncate_ip,
             received_at_us=time.time_ns() // 1000,
         )
+
+    def is_open(self) -> bool:
+        """Whether the intake still commits; once it does not, only a new process helps."""
+        return bool(self.intake.status()["is_open"])
 
     def _resolve(self) -> None:
         for token, status, body in self.intake.drain():
@@ -102,3 +112,7 @@ class Bridge:
                 f"{self._body_bytes_max}\nhint: send smaller batches",
             )
         return b"".join(chunks)
+
+
+def _detail(problem: bytes) -> str:
+    return str(msgspec.json.decode(problem, type=dict[str, object])["detail"])
