@@ -9,7 +9,9 @@ use crate::table::Batches;
 
 /// One row per cohort and currency.
 #[pyfunction]
-#[pyo3(signature = (events, by, days, install, click_lookback_us, view_lookback_us, started, spend=None))]
+#[pyo3(signature = (
+    events, by, days, install, click_lookback_us, view_lookback_us, started, spend=None
+))]
 #[allow(clippy::too_many_arguments, reason = "one per keyword of `unmogrowp.cohorts`")]
 pub(crate) fn cohorts(
     py: Python<'_>,
