@@ -19,9 +19,10 @@ DECODERS = {
     "lz4": lz4.frame.decompress,
     "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
 }
-NOT_SETTINGS = {"query", "database", "client_protocol_version", "session_id", "compress"}
 connection = chdb.connect(sys.argv[1])
 lock = threading.Lock()
+names = connection.query("SELECT name FROM system.settings", "TabSeparatedRaw").bytes() or b""
+SETTINGS = frozenset(names.decode().split())
 
 
 class Door(BaseHTTPRequestHandler):
@@ -33,6 +34,10 @@ class Door(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         values = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
         body = self.body()
+        # The statement is in the URL, or it is the first line of the body with data behind it.
+        if "query" not in values and body.lstrip().upper().startswith(b"INSERT"):
+            head, _, body = body.partition(b"\n")
+            values["query"] = head.decode()
         sql = values.get("query")
         data = body if sql is not None else None
         try:
@@ -69,7 +74,7 @@ class Door(BaseHTTPRequestHandler):
 
 
 def run(sql: str, data: bytes | None, values: dict[str, str]) -> bytes:
-    own = {k: v for k, v in values.items() if k not in NOT_SETTINGS and not k.startswith("param_")}
+    own = {name: value for name, value in values.items() if name in SETTINGS}
     params = {k.removeprefix("param_"): v for k, v in values.items() if k.startswith("param_")}
     before = {name: setting(name) for name in own}
     try:

@@ -36,6 +36,7 @@ class Bridge:
     def __init__(self, intake: _core.Intake, body_bytes_max: int) -> None:
         self.intake = intake
         self._body_bytes_max = body_bytes_max
+        self._is_closed = False
         self._tokens = itertools.count()
         self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
 
@@ -45,6 +46,7 @@ class Bridge:
 
     def close(self) -> None:
         """Commit what is queued, answer it and let the spool go."""
+        self._is_closed = True
         asyncio.get_running_loop().remove_reader(self.intake.fileno())
         self.intake.close()
         self._resolve()
@@ -85,9 +87,9 @@ class Bridge:
             received_at_us=time.time_ns() // 1000,
         )
 
-    def is_open(self) -> bool:
-        """Whether the intake still commits; once it does not, only a new process helps."""
-        return bool(self.intake.status()["is_open"])
+    def is_broken(self) -> bool:
+        """Whether the intake stopped committing by itself: only a new process helps then."""
+        return not self._is_closed and not self.intake.status()["is_open"]
 
     def _resolve(self) -> None:
         for token, status, body in self.intake.drain():

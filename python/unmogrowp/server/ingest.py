@@ -66,7 +66,7 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
     report_ready()
     while not serving.done():
         await asyncio.wait([serving], timeout=WATCH_S)
-        if not bridge.is_open():
+        if bridge.is_broken():
             # The commit thread is gone: end, so that the supervisor starts a sound process.
             log.error("the spool takes no more commits, ending")
             server.stop()
