@@ -200,3 +200,20 @@ def test_two_apps_never_see_each_other(tmp_path: Path) -> None:
         assert (total["events"], total["users"]) == (3, 1)
         mine = server.get("/v1/reports/attribution").json()
         assert mine["unattributed"]["conversions"] == 1
+
+
+def test_ingest_and_store_run_apart_and_meet_in_the_data_directory(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--role", "ingest") as server:
+        assert server.post(ndjson([event(1)])).json()["stored"] == 1
+        assert server.get("/v1/events").status_code == 503
+        command = [*CLI, "serve", "--role", "store", "--data-dir", str(server.data_dir)]
+        store = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert store.stdout is not None
+            assert store.stdout.readline() == "store ready\n"
+            server.settle()
+            assert len(server.get("/v1/events").text.splitlines()) == 1
+        finally:
+            store.terminate()
+            assert store.wait(timeout=15) == 0
+            store.stdout.close()

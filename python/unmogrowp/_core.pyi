@@ -302,6 +302,7 @@ def cohorts(
     install: str,
     click_lookback_us: int,
     view_lookback_us: int,
+    started: tuple[int, int],
     spend: Batches | None = None,
 ) -> Batches:
     """

@@ -1,10 +1,15 @@
 """Canonical events in, one row per cohort out: retention, revenue, LTV and ROAS."""
 
+import datetime as dt
 from collections.abc import Sequence
 
 from unmogrowp import _core
 from unmogrowp.journeys import Duration, microseconds
 from unmogrowp.table import ArrowStream, Table
+
+_DAY_MAX = 36_500
+_FOREVER_US = 2**62
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def cohorts(  # noqa: PLR0913 - one keyword per setting
@@ -16,6 +21,8 @@ def cohorts(  # noqa: PLR0913 - one keyword per setting
     install: str = "install",
     click_lookback: Duration = "30d",
     view_lookback: Duration = "1d",
+    start: dt.datetime | None = None,
+    stop: dt.datetime | None = None,
 ) -> Table:
     """Follow people from the day they came.
 
@@ -38,6 +45,8 @@ def cohorts(  # noqa: PLR0913 - one keyword per setting
         install: Name of the event people start with.
         click_lookback: How long before the start a click counts, inclusive.
         view_lookback: The same for impressions.
+        start: Only people who started then or later; all that they did counts, whenever.
+        stop: Only people who started before.
 
     Returns:
         One row per cohort and currency, amounts of different currencies being never added; users
@@ -59,9 +68,15 @@ def cohorts(  # noqa: PLR0913 - one keyword per setting
             install,
             microseconds("click_lookback", click_lookback),
             microseconds("view_lookback", view_lookback),
+            (_bound(start, -_FOREVER_US), _bound(stop, _FOREVER_US)),
             None if spend is None else Table.read(spend).batches,
         )
     )
 
 
-_DAY_MAX = 36_500
+def _bound(moment: dt.datetime | None, default: int) -> int:
+    if moment is None:
+        return default
+    if moment.tzinfo is None:
+        raise ValueError(f"a bound needs a time zone, got `{moment}`\nhint: tzinfo=UTC")
+    return (moment - _EPOCH) // dt.timedelta(microseconds=1)

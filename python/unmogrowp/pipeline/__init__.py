@@ -4,6 +4,7 @@ Each step is small, restartable and idempotent: killed anywhere, the next start 
 same bytes.
 """
 
+from unmogrowp.pipeline.attribute import rules_of
 from unmogrowp.pipeline.pipeline import Pipeline
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "rules_of"]

@@ -89,12 +89,12 @@ class Attributor:
 
     def _is_changed(self, app: App) -> bool:
         applied = self._state.applied(app.id)
-        return applied is None or applied.settings != _rules(app)
+        return applied is None or applied.settings != rules_of(app)
 
     def _recompute(self, app: App) -> None:
         """Credit a whole app by its new settings beside the old rows, then switch."""
         applied = self._state.applied(app.id)
-        fresh = Applied(_rules(app), self._state.next("rule_version"))
+        fresh = Applied(rules_of(app), self._state.next("rule_version"))
         names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
         self._warehouse.command(statements.GATHER_ALL, names)
         (row,) = self._warehouse.rows(statements.COUNT, {"app_id": app.id})
@@ -135,7 +135,7 @@ class Attributor:
         return Table.read(self._warehouse.arrow(query, values))
 
 
-def _rules(app: App) -> str:
+def rules_of(app: App) -> str:
     """The settings that credit depends on, in one canonical text."""
     settings = app.settings
     return json.dumps(

@@ -10,7 +10,7 @@ from typing import TypeAlias, cast
 import msgspec
 
 from unmogrowp.errors import UnmogrowpError
-from unmogrowp.pipeline import Pipeline
+from unmogrowp.pipeline import Pipeline, rules_of
 from unmogrowp.server.wire import Head, Params, Question, Value
 from unmogrowp.warehouse import attribution, campaigns, cohorts, events, overview, rejects
 from unmogrowp.warehouse.money import decimal_text
@@ -107,7 +107,14 @@ def _campaigns(pipeline: Pipeline, params: Params) -> Report:
 
 def _cohorts(pipeline: Pipeline, params: Params) -> Report:
     days = [int(day) for day in cast("list[str]", params["days"])]
-    table = cohorts.cohorts(pipeline.warehouse, _span(params), by=str(params["by"]), days=days)
+    settings, _ = _rules(pipeline, params)
+    click, view = (
+        dt.timedelta(microseconds=cast("int", settings[name]))
+        for name in ("click_lookback_us", "view_lookback_us")
+    )
+    table = cohorts.cohorts(
+        pipeline.warehouse, _span(params), by=str(params["by"]), days=days, lookbacks=(click, view)
+    )
     names = list(table.schema)
     columns = [[_shown(name, v) for v in table.column(name).to_pylist()] for name in names]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -126,7 +133,9 @@ def _rules(pipeline: Pipeline, params: Params) -> tuple[Report, int]:
     """The settings that an app's credits were computed with, and their version."""
     applied = pipeline.applied(str(params["app_id"]))
     if applied is None:
-        return {"conversions": []}, 0
+        # The first round of the job is still to come, so there is no credit yet.
+        app = pipeline.catalog.show_app(str(params["app_id"]))
+        return json.loads(rules_of(app)), 0
     return cast("Report", json.loads(applied.settings)), applied.rule_version
 
 

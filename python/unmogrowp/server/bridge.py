@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import msgspec
+
 from unmogrowp import _core
 from unmogrowp.server.problems import Denied
 
 # Above this a body is parsed in a thread, so that the loop keeps answering others.
 INLINE_BYTES_MAX = 16_384
+RETRY_S = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Bridge:
     def __init__(self, intake: _core.Intake, body_bytes_max: int) -> None:
         self.intake = intake
         self._body_bytes_max = body_bytes_max
+        self._is_closed = False
         self._tokens = itertools.count()
         self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
 
@@ -42,6 +46,7 @@ class Bridge:
 
     def close(self) -> None:
         """Commit what is queued, answer it and let the spool go."""
+        self._is_closed = True
         asyncio.get_running_loop().remove_reader(self.intake.fileno())
         self.intake.close()
         self._resolve()
@@ -64,7 +69,10 @@ class Bridge:
                 await asyncio.to_thread(self._hand_over, token, body, encoding, sender)
             else:
                 self._hand_over(token, body, encoding, sender)
-            return await future
+            status, answer = await future
+            if status != HTTPStatus.OK:
+                raise Denied(status, _detail(answer), retry_after=RETRY_S)
+            return status, answer
         finally:
             self._waiting.pop(token, None)
 
@@ -78,6 +86,10 @@ class Bridge:
             truncate_ip=sender.truncate_ip,
             received_at_us=time.time_ns() // 1000,
         )
+
+    def is_broken(self) -> bool:
+        """Whether the intake stopped committing by itself: only a new process helps then."""
+        return not self._is_closed and not self.intake.status()["is_open"]
 
     def _resolve(self) -> None:
         for token, status, body in self.intake.drain():
@@ -102,3 +114,7 @@ class Bridge:
                 f"{self._body_bytes_max}\nhint: send smaller batches",
             )
         return b"".join(chunks)
+
+
+def _detail(problem: bytes) -> str:
+    return str(msgspec.json.decode(problem, type=dict[str, object])["detail"])

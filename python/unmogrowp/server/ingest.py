@@ -18,6 +18,9 @@ from unmogrowp.server.bridge import Bridge
 from unmogrowp.server.child import Orders, receive_orders, report_ready
 from unmogrowp.server.services import Services
 
+WATCH_S = 1.0
+log = logging.getLogger("unmogrowp.ingest")
+
 
 def main() -> int:
     """Serve until SIGTERM; 1 where the spool cannot be opened."""
@@ -61,6 +64,12 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
     serving = asyncio.create_task(server.serve())
     await _listening(orders, serving)
     report_ready()
+    while not serving.done():
+        await asyncio.wait([serving], timeout=WATCH_S)
+        if bridge.is_broken():
+            # The commit thread is gone: end, so that the supervisor starts a sound process.
+            log.error("the spool takes no more commits, ending")
+            server.stop()
     await serving
 
 

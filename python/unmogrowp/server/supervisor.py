@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -117,7 +118,7 @@ def serve(settings: Settings, *, role: str = "all", as_json: bool = False) -> in
         token = secrets.token_urlsafe(32)
         orders = msgspec.json.encode(_orders(settings, home, port, token))
         keepers = [Keeper(name, orders) for name in ROLES[role]]
-        stop = _stop_on_signal()
+        stop = Stop()
         for keeper in keepers:
             keeper.start()
         try:
@@ -222,18 +223,29 @@ def _orders(settings: Settings, home: Path, port: int, token: str) -> Orders:
     )
 
 
-def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
+class Stop:
+    """Set by SIGTERM and SIGINT. A handler must not take locks, so it writes to a pipe."""
 
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
-    return stop
+    def _handle(self, _signal: int, _frame: FrameType | None) -> None:
+        with suppress(BlockingIOError):
+            os.write(self._writing, b"!")
+
+    def is_set(self) -> bool:
+        """Whether a signal came."""
+        return self.wait(0)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for a signal; whether one came."""
+        return bool(select.select([self._reading], [], [], timeout_s)[0])
 
 
-def _all_ready(keepers: list[Keeper], stop: threading.Event) -> bool:
+def _all_ready(keepers: list[Keeper], stop: Stop) -> bool:
     while not stop.is_set():
         if all(keeper.ready.is_set() for keeper in keepers):
             return True

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from unmogrowp.cohorts import cohorts as of_events
-from unmogrowp.table import ArrowStream, Table
+from unmogrowp.journeys import Duration
+from unmogrowp.table import Table
 from unmogrowp.warehouse import columns
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
@@ -24,13 +25,33 @@ def cohorts(
     *,
     by: str = "source",
     days: Sequence[int] = (1, 7, 30),
-    spend: ArrowStream | None = None,
+    lookbacks: tuple[Duration, Duration] = ("30d", "1d"),
 ) -> Table:
-    """The people of `span` followed from the day they came; columns as `unmogrowp.cohorts`.
+    """The people who started in `span`, followed from the day they came.
 
-    Only events of `span` are looked at: bounds that cut a person's history cut the answer.
+    The whole history of the app is looked at, so no bound cuts a person's story.
+
+    Args:
+        warehouse: Where the events are.
+        span: The app, and when people started.
+        by: What to group by.
+        days: Days since the start.
+        lookbacks: Of clicks and of impressions.
+
+    Returns:
+        Columns as of `unmogrowp.cohorts`.
     """
-    return of_events(canonical(warehouse, span, (*_ALWAYS, by)), by=by, days=days, spend=spend)
+    events = canonical(warehouse, Span(span.app_id), (*_ALWAYS, by))
+    click, view = lookbacks
+    return of_events(
+        events,
+        by=by,
+        days=days,
+        click_lookback=click,
+        view_lookback=view,
+        start=span.start,
+        stop=span.stop,
+    )
 
 
 def canonical(warehouse: Warehouse, span: Span, names: Sequence[str]) -> "pa.Table":

@@ -37,6 +37,8 @@ pub struct CohortSettings<'a> {
     pub install: &'a str,
     /// How far the start looks back.
     pub settings: Settings,
+    /// Only people who started from the first to before the second, in microseconds since 1970.
+    pub started: (i64, i64),
 }
 
 /// Money spent: columns named as `by`, `amount` and `currency`.
@@ -75,7 +77,7 @@ pub fn cohorts(
         graph.person_keys(&rows)
     };
     let people = People::new(&events, &keys, settings, stop)?;
-    let mut report = Report::new(settings.days);
+    let mut report = Report::new(settings.days, settings.started);
     report.users(&events, &people);
     report.activity(&events, &people);
     if let Some(spend) = spend {
@@ -257,14 +259,20 @@ struct Money {
 
 struct Report<'a> {
     days: &'a [u32],
+    started: (i64, i64),
     users: BTreeMap<Cohort, Users>,
     money: BTreeMap<(Cohort, u32), Money>,
     newest: i64,
 }
 
 impl<'a> Report<'a> {
-    fn new(days: &'a [u32]) -> Self {
-        Self { days, users: BTreeMap::new(), money: BTreeMap::new(), newest: i64::MIN }
+    fn new(days: &'a [u32], started: (i64, i64)) -> Self {
+        let (users, money) = (BTreeMap::new(), BTreeMap::new());
+        Self { days, started, users, money, newest: i64::MIN }
+    }
+
+    fn is_wanted(&self, start: &Start) -> bool {
+        (self.started.0..self.started.1).contains(&start.time)
     }
 
     /// Whether `day` has passed for someone who started then.
@@ -275,6 +283,9 @@ impl<'a> Report<'a> {
     fn users(&mut self, events: &Events, people: &People) {
         self.newest = events.times.iter().copied().max().unwrap_or(i64::MIN);
         for (start, cohort) in people.starts.iter().zip(&people.cohorts) {
+            if !self.is_wanted(start) {
+                continue;
+            }
             let counting: Vec<i64> =
                 self.days.iter().map(|day| i64::from(self.counts(start, *day))).collect();
             let users = self.users.entry(*cohort).or_insert_with(|| self.days.into());
@@ -289,7 +300,8 @@ impl<'a> Report<'a> {
         for (row, person) in people.of_row.iter().enumerate() {
             let person = *person as usize;
             let Some(start) = people.starts.get(person) else { continue };
-            if events.is_touch(row) || events.times[row] < start.time {
+            let is_before = events.times[row] < start.time;
+            if events.is_touch(row) || is_before || !self.is_wanted(start) {
                 continue;
             }
             let day = elapsed_days(start.time, events.times[row]);

@@ -9,7 +9,9 @@ use crate::table::Batches;
 
 /// One row per cohort and currency.
 #[pyfunction]
-#[pyo3(signature = (events, by, days, install, click_lookback_us, view_lookback_us, spend=None))]
+#[pyo3(signature = (
+    events, by, days, install, click_lookback_us, view_lookback_us, started, spend=None
+))]
 #[allow(clippy::too_many_arguments, reason = "one per keyword of `unmogrowp.cohorts`")]
 pub(crate) fn cohorts(
     py: Python<'_>,
@@ -19,6 +21,7 @@ pub(crate) fn cohorts(
     install: String,
     click_lookback_us: i64,
     view_lookback_us: i64,
+    started: (i64, i64),
     spend: Option<&Batches>,
 ) -> PyResult<Batches> {
     let settings = settings(click_lookback_us, view_lookback_us, "partition")?;
@@ -26,7 +29,8 @@ pub(crate) fn cohorts(
     let spend = spend.map(|spend| (spend.schema(), spend.batches().to_vec()));
     py.enter_long(move |stop| {
         let spend = spend.as_ref().map(|(schema, batches)| Spend { schema, batches });
-        let settings = CohortSettings { by: &by, days: &days, install: &install, settings };
+        let settings =
+            CohortSettings { by: &by, days: &days, install: &install, settings, started };
         cohort::cohorts(&schema, &batches, spend, settings, stop).map_err(Refused)
     })
     .map(Batches::from)
