@@ -9,7 +9,6 @@ import sys
 import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import chdb
@@ -20,14 +19,52 @@ DECODERS = {
     "lz4": lz4.frame.decompress,
     "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
 }
-connection = chdb.connect(sys.argv[1])
-lock = threading.Lock()
-names = connection.query("SELECT name FROM system.settings", "TabSeparatedRaw").bytes() or b""
-SETTINGS = frozenset(names.decode().split())
+
+
+class Engine:
+    """One chDB directory, one query at a time."""
+
+    def __init__(self, folder: str) -> None:
+        self._connection = chdb.connect(folder)
+        self._lock = threading.Lock()
+        self._settings = frozenset(self.text("SELECT name FROM system.settings").split())
+
+    def text(self, sql: str) -> str:
+        return (self._connection.query(sql, "TabSeparatedRaw").bytes() or b"").decode()
+
+    def run(self, sql: str, data: bytes, values: dict[str, str]) -> bytes:
+        own = {name: value for name, value in values.items() if name in self._settings}
+        with self._lock:
+            before = {name: self.setting(name) for name in own}
+            try:
+                self.set(own)
+                return self.insert(sql, data) if data else self.query(sql, values)
+            finally:
+                self.set(before)
+
+    def query(self, sql: str, values: dict[str, str]) -> bytes:
+        params = {k.removeprefix("param_"): v for k, v in values.items() if k.startswith("param_")}
+        return self._connection.query(sql, "TabSeparated", params=params).bytes() or b""
+
+    def insert(self, sql: str, data: bytes) -> bytes:
+        with tempfile.NamedTemporaryFile(suffix=".raw") as file:
+            file.write(data)
+            file.flush()
+            head, _, fmt = sql.strip().rpartition(" FORMAT ")
+            self._connection.query(f"{head} FROM INFILE '{file.name}' FORMAT {fmt.split()[0]}")
+        return b""
+
+    def set(self, settings: dict[str, str]) -> None:
+        for name, value in settings.items():
+            self._connection.query(f"SET {name} = '{value}'")
+
+    def setting(self, name: str) -> str:
+        return self.text(f"SELECT value FROM system.settings WHERE name = '{name}'").rstrip("\n")
 
 
 class Door(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    engine: Engine
 
     def do_GET(self) -> None:
         self.answer(b"Ok.\n")
@@ -40,10 +77,11 @@ class Door(BaseHTTPRequestHandler):
             head, _, body = body.partition(b"\n")
             values["query"] = head.decode()
         sql = values.get("query")
-        data = body if sql is not None else None
         try:
-            with lock:
-                self.answer(run(sql if sql is not None else body.decode(), data, values))
+            if sql is None:
+                self.answer(self.engine.run(body.decode(), b"", values))
+            else:
+                self.answer(self.engine.run(sql, body, values))
         except Exception as error:  # noqa: BLE001 - whatever the engine says is the answer
             self.answer(str(error).encode(), status=400)
 
@@ -74,35 +112,10 @@ class Door(BaseHTTPRequestHandler):
         pass
 
 
-def run(sql: str, data: bytes | None, values: dict[str, str]) -> bytes:
-    own = {name: value for name, value in values.items() if name in SETTINGS}
-    params = {k.removeprefix("param_"): v for k, v in values.items() if k.startswith("param_")}
-    before = {name: setting(name) for name in own}
-    try:
-        for name, value in own.items():
-            connection.query(f"SET {name} = '{value}'")
-        if not data:
-            return connection.query(sql, "TabSeparated", params=params).bytes() or b""
-        with tempfile.NamedTemporaryFile(suffix=".raw") as file:
-            file.write(data)
-            file.flush()
-            head, _, fmt = sql.strip().rpartition(" FORMAT ")
-            connection.query(f"{head} FROM INFILE '{file.name}' FORMAT {fmt.split()[0]}")
-        return b""
-    finally:
-        for name, value in before.items():
-            connection.query(f"SET {name} = '{value}'")
-
-
-def setting(name: str) -> str:
-    query = f"SELECT value FROM system.settings WHERE name = '{name}'"
-    return (connection.query(query, "TabSeparatedRaw").bytes() or b"").decode().rstrip("\n")
-
-
 def main() -> None:
+    Door.engine = Engine(sys.argv[1])
     port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     server = ThreadingHTTPServer(("127.0.0.1", port), Door)
-    Path(sys.argv[1], "port").write_text(str(server.server_port))
     sys.stdout.write(f"{server.server_port}\n")
     sys.stdout.flush()
     server.serve_forever()

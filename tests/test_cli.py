@@ -63,7 +63,7 @@ def events(tmp_path: Path) -> Path:
         (["keys", "creat"], "did you mean `create`"),
         (["report", "atribution", "--app", APP], "did you mean `attribution`"),
         (["serve", "--port", "x"], "see `unmogrowp serve --help`"),
-        (["apps", "create", APP], "see `unmogrowp apps create --help`"),
+        (["apps", "create"], "see `unmogrowp apps create --help`"),
         (["apps", "set", APP, "policy"], "e.g. `click_lookback=7d`"),
         (["simulate", "--event", "1"], "did you mean `--events`"),
         (["parse", "x.ndjson", "-o", "x.xls"], "end its name with .parquet"),

@@ -210,7 +210,7 @@ def test_ingest_and_store_run_apart_and_meet_in_the_data_directory(tmp_path: Pat
         store = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert store.stdout is not None
-            assert store.stdout.readline() == "store ready\n"
+            assert store.stdout.readline() == "the store runs\n"
             server.settle()
             assert len(server.get("/v1/events").text.splitlines()) == 1
         finally:
