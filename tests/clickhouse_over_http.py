@@ -1,5 +1,6 @@
-"""ClickHouse's HTTP interface in front of chDB, for tests: `python clickhouse_over_http.py DIR`.
+"""ClickHouse's HTTP interface in front of chDB, for tests.
 
+`python clickhouse_over_http.py DIR [PORT]` prints the port once it answers.
 The registries have no ClickHouse server, so the HTTP path of the client is met by the real engine
 behind a thin door: query, settings and parameters from the URL, the data of an insert as the body.
 """
@@ -7,7 +8,7 @@ behind a thin door: query, settings and parameters from the URL, the data of an 
 import sys
 import tempfile
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import chdb
@@ -113,7 +114,8 @@ class Door(BaseHTTPRequestHandler):
 
 def main() -> None:
     Door.engine = Engine(sys.argv[1])
-    server = HTTPServer(("127.0.0.1", 0), Door)
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    server = ThreadingHTTPServer(("127.0.0.1", port), Door)
     sys.stdout.write(f"{server.server_port}\n")
     sys.stdout.flush()
     server.serve_forever()

@@ -124,7 +124,7 @@ class Server:
 
         def settled() -> bool:
             store = httpx.get(self.url + "/health/ready", timeout=30).json()["store"]
-            waiting = store and (store["lag_bytes"], store["unattributed_batches"])
+            waiting = store and (store.get("lag_bytes"), store.get("unattributed_batches"))
             return bool(store) and waiting == (0, 0)
 
         until(settled, VISIBLE_S, "the warehouse had caught up")

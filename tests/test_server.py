@@ -214,7 +214,8 @@ def test_the_overview_counts_events_users_and_money(server: Server) -> None:
     [
         ("/v1/reports/attribution", {"model": "markov"}, "last_touch"),
         ("/v1/reports/overview", {"from": "yesterday"}, "2026-03-01"),
-        ("/v1/reports/overview", {"interval": "eon"}, "interval"),
+        ("/v1/reports/overview", {"interval": "eon"}, "hour, day, week, month"),
+        ("/v1/reports/attribution", {"group_by": "mood"}, "channel, campaign"),
         ("/v1/reports/overview", {"form": "2026-01-01"}, "from"),
         ("/v1/reports/overview", {"tz": "Mars/Olympus"}, "Europe/Berlin"),
     ],
@@ -232,7 +233,33 @@ def test_no_route_is_a_problem_too(server: Server) -> None:
     answer = httpx.get(server.url + "/nowhere")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
-    assert httpx.delete(server.url + "/v1/events").status_code == 405
+    refused = httpx.delete(server.url + "/v1/events")
+    assert refused.status_code == 405
+    assert {"GET", "POST"} <= set(refused.headers["allow"].split(", "))
+    assert httpx.get(server.url + "/v1/track").status_code == 405
+
+
+def test_the_key_is_looked_at_before_the_question(server: Server) -> None:
+    nonsense = {"nothing": "here"}
+    url = server.url + "/v1/reports/overview"
+    assert httpx.get(url, params=nonsense).status_code == 401
+    assert httpx.get(url, params=nonsense, headers=server.headers("write")).status_code == 403
+    assert httpx.get(url, params=nonsense, headers=server.headers("read")).status_code == 400
+
+
+@pytest.mark.parametrize("key", [b"Bearer \xfc\xe9", b"Basic ***", b"Basic /w==", b"Digest a"])
+def test_a_key_that_is_no_text_is_a_401(server: Server, key: bytes) -> None:
+    answer = httpx.get(server.url + "/v1/rejects", headers={"Authorization": key})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_bounds_far_outside_time_read_everything(server: Server) -> None:
+    assert server.post(ndjson([event(400)])).status_code == 200
+    server.settle()
+    far = {"from": "0001-01-01", "to": "9999-12-31T23:59:59Z"}
+    everything = server.get("/v1/reports/overview").json()["total"]
+    assert server.get("/v1/reports/overview", **far).json()["total"] == everything
 
 
 def test_health_metrics_and_schema(server: Server) -> None:

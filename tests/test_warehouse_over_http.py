@@ -1,23 +1,26 @@
 """The same warehouse code over HTTP: a whole server on a ClickHouse by DSN."""
 
+import contextlib
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from serving import Server, event, ndjson, serving
+from serving import Server, event, ndjson, serving, until
 
 pytestmark = pytest.mark.service
 
 
-@pytest.fixture
-def dsn(tmp_path: Path) -> Iterator[str]:
+@contextlib.contextmanager
+def clickhouse(folder: Path, port: int = 0) -> Iterator[str]:
+    """A ClickHouse on a folder; its DSN."""
     script = Path(__file__).with_name("clickhouse_over_http.py")
-    folder = tmp_path / "clickhouse"
-    folder.mkdir()
-    command = [sys.executable, "-W", "ignore", str(script), str(folder)]
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-W", "ignore", str(script), str(folder), str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -26,6 +29,12 @@ def dsn(tmp_path: Path) -> Iterator[str]:
         process.terminate()
         process.wait(timeout=10)
         process.stdout.close()
+
+
+@pytest.fixture
+def dsn(tmp_path: Path) -> Iterator[str]:
+    with clickhouse(tmp_path / "clickhouse") as found:
+        yield found
 
 
 def test_a_server_stores_and_reports_over_http(
@@ -37,6 +46,39 @@ def test_a_server_stores_and_reports_over_http(
         server.settle()
         check(server)
     assert not (tmp_path / "data" / "warehouse").exists()
+
+
+def test_a_warehouse_that_is_away_costs_reads_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("UNMOGROWP_WAREHOUSE__DSN", f"http://127.0.0.1:{port}")
+    folder = tmp_path / "clickhouse"
+    with serving(tmp_path / "data") as server:
+        first, *rest = events()
+        assert server.post(ndjson([first])).json()["stored"] == 1
+        expect_away(server)
+        with clickhouse(folder, port):
+            server.settle()
+            assert len(server.get("/v1/events").text.splitlines()) == 1
+        assert server.post(ndjson(rest)).json()["stored"] == 2
+        expect_away(server)
+        with clickhouse(folder, port):
+            server.settle()
+            check(server)
+
+
+def expect_away(server: Server) -> None:
+    answer = server.get("/v1/reports/overview")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    until(lambda: ready(server)["degraded"] == ["store"], 10, "the store said why it waits")
+    assert "warehouse" in ready(server)["store"]["problem"]
+
+
+def ready(server: Server) -> dict:
+    return httpx.get(server.url + "/health/ready", timeout=30).json()
 
 
 def events() -> list[dict[str, object]]:

@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 import logging
+import math
 import shutil
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +30,7 @@ STALLED_S = 60.0
 CHUNK_BYTES = 1 << 20
 IDLE_S = 0.2
 RETRY_S = 1.0
-OPEN_S = 10.0
+OPEN_S = 5.0
 FOLDER = "unmogrowp-"
 log = logging.getLogger("unmogrowp.store")
 
@@ -77,29 +79,26 @@ class Store:
     """The pipeline and its loops, open as soon as the warehouse lets them."""
 
     def __init__(self, orders: Orders) -> None:
-        self.is_refused = False
         self._home = orders.home
         self._warehouse = Warehouse(orders.dsn)
         self._pipeline: Pipeline | None = None
         self._loops: list[Loop] = []
         self._problem: str | None = "the warehouse is not open yet"
 
-    def open(self, stop: threading.Event) -> None:
-        """Open the warehouse, trying again while it is busy, then begin to ship."""
-        while not stop.is_set():
+    def open(self, stop: threading.Event, seconds: float = math.inf) -> None:
+        """Open the warehouse and begin to ship, trying again while it is busy.
+
+        Raises:
+            UnmogrowpError: It will never open.
+        """
+        deadline = time.monotonic() + seconds
+        while self._pipeline is None and time.monotonic() < deadline and not stop.is_set():
             try:
                 self._open()
             except SinkBusy as error:
-                if str(error) != self._problem:
-                    log.warning("%s", error)
                 self._problem = str(error)
+                log.warning("waiting: %s", error)
                 stop.wait(RETRY_S)
-            except UnmogrowpError as error:
-                sys.stderr.write(f"error: {error}\n")
-                self.is_refused = True
-                return
-            else:
-                return
 
     def _open(self) -> None:
         self._warehouse.migrate()
@@ -224,14 +223,19 @@ def main() -> int:
     orders = receive_orders()
     try:
         store = Store(orders)
+        # The store of a killed supervisor may still be closing the warehouse.
+        store.open(threading.Event(), OPEN_S)
     except UnmogrowpError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     try:
         asyncio.run(_serve(store, orders.home))
+    except UnmogrowpError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     finally:
         store.close()
-    return int(store.is_refused)
+    return 0
 
 
 async def _serve(store: Store, home: Path) -> None:
@@ -243,28 +247,24 @@ async def _serve(store: Store, home: Path) -> None:
         server = await asyncio.start_unix_server(Desk(store).serve, path)
         mark.with_suffix(".new").write_text(str(path))
         mark.with_suffix(".new").rename(mark)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         # Ctrl-C reaches the whole group; the supervisor passes it on when it is our turn.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
-        await _run(store, stop)
+        report_ready()
+        await _open_until(store, stop)
         server.close()
         mark.unlink(missing_ok=True)
 
 
-async def _run(store: Store, stop: asyncio.Event) -> None:
-    """Open the store beside serving it; a store that is refused ends."""
+async def _open_until(store: Store, stop: asyncio.Event) -> None:
+    """Keep trying to open beside serving, until told to stop."""
     stopped = threading.Event()
     opening = asyncio.create_task(asyncio.to_thread(store.open, stopped))
     stopping = asyncio.create_task(stop.wait())
-    # A start that goes well is told when it is done, one that has to wait is told at once.
-    await asyncio.wait({opening, stopping}, timeout=OPEN_S, return_when=asyncio.FIRST_COMPLETED)
-    if not store.is_refused:
-        report_ready()
-        await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not store.is_refused:
-            await stopping
+    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if opening.done() and opening.exception() is None:
+        await stopping
     stopped.set()
     await opening
 
