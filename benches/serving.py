@@ -51,6 +51,8 @@ def serving(data_dir: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def bodies(events: int, per_request: int, name: str) -> list[bytes]:

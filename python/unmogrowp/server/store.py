@@ -29,6 +29,9 @@ ANSWERS_MAX = 64
 STALLED_S = 60.0
 CHUNK_BYTES = 1 << 20
 IDLE_S = 0.2
+# Rounds begin this far apart: each syncs many files, and the ingest process syncs on the same disk.
+# A round with much to do takes longer than this by itself.
+PACE_S = 0.5
 RETRY_S = 1.0
 OPEN_S = 5.0
 FOLDER = "unmogrowp-"
@@ -55,6 +58,7 @@ class Loop:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            started = time.monotonic()
             try:
                 worked = self._step()
                 self.problem = None
@@ -65,8 +69,8 @@ class Loop:
                 log.exception("a step of %s failed", self._thread.name)
                 self._fail(f"{self._thread.name}: {type(error).__name__}: {error}")
             else:
-                if not worked:
-                    self._stop.wait(IDLE_S)
+                took_s = time.monotonic() - started
+                self._stop.wait(max(0.0, PACE_S - took_s) if worked else IDLE_S)
 
     def _fail(self, problem: str) -> None:
         if problem != self.problem:
