@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 
+import uvloop
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
@@ -31,7 +32,7 @@ def main() -> int:
     except UnmogrowpError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    asyncio.run(_serve(orders, intake))
+    uvloop.run(_serve(orders, intake))
     return 0
 
 
