@@ -2,15 +2,17 @@
 
 A round takes the batches stored since the last one. Whoever has a new touch, conversion or link is
 marked; the touchpoints of marked persons are read whole and credited by the same kernel that the
-library calls. The graph's memory, `identities`, is written last: until then a killed round leaves
-it as it was, and the round is simply done again.
+library calls. Who is who, `persons`, and the graph's memory, `identities`, are written last: until
+then a killed round leaves them as they were, and the round is simply done again.
 """
 
 import json
+import uuid
 from collections.abc import Mapping
 
 from unmogrowp import _core
 from unmogrowp.catalog import App, Catalog
+from unmogrowp.errors import SinkBusy
 from unmogrowp.pipeline import statements
 from unmogrowp.pipeline.state import Applied, State
 from unmogrowp.table import Table
@@ -31,28 +33,33 @@ class Attributor:
 
     def attribute_once(self) -> bool:
         """Do one round; False where there was nothing to do."""
+        # Before the apps: whoever sent a batch that is stored by now is among them.
+        last = self._state.last_batch()
         apps = {app.id: app for app in self._catalog.apps()}
         changed = [app for app in apps.values() if self._is_changed(app)]
         for app in changed:
             self._recompute(app)
-        return self._round(apps) or bool(changed)
+        return self._round(last.id if last else 0, apps) or bool(changed)
 
     def waiting(self) -> int:
         """How many stored batches are not attributed yet."""
         last = self._state.last_batch()
         return max(0, (last.id if last else 0) - self._state.counter("attributed"))
 
-    def _round(self, apps: dict[str, App]) -> bool:
+    def _round(self, last: int, apps: dict[str, App]) -> bool:
         after = self._state.counter("attributed")
-        last = self._state.last_batch()
-        if last is None or last.id <= after:
+        if last <= after:
             return False
-        span = {"after": after, "upto": min(last.id, after + BATCHES_MAX)}
+        span = {"after": after, "upto": min(last, after + BATCHES_MAX)}
         try:
+            began = self._begin()
             self._link(span)
-            self._gather(span, apps)
-            for row in self._warehouse.rows(statements.MARKED_APPS):
-                self._credit(apps[str(row["app_id"])], statements.MARKED, parts=1)
+            for app in self._known(apps, statements.APPS, span):
+                self._gather(app, span)
+            for app in self._known(apps, statements.MARKED_APPS, {}):
+                self._credit(app, statements.MARKED, parts=1)
+            self._warehouse.command(statements.MOVE, {"version": self._state.next("version")})
+            self._check(began)
             self._warehouse.command(statements.REMEMBER, span)
         except BaseException:
             # The graph knows what the warehouse does not: forget it and read it again.
@@ -61,31 +68,46 @@ class Attributor:
         self._state.set_counter("attributed", span["upto"])
         return True
 
+    def _begin(self) -> dict[str, str]:
+        """Empty the work tables, and leave a mark in them that is this round's."""
+        for table in ("marks", "changes"):
+            self._warehouse.command(f"TRUNCATE TABLE {table}")
+        began = {"round": str(uuid.UUID(int=self._state.next("round")))}
+        self._warehouse.command(statements.BEGIN, began)
+        return began
+
+    def _check(self, began: dict[str, str]) -> None:
+        """A server that was started anew has lost the work tables: what was read is not all."""
+        (row,) = self._warehouse.rows(statements.STILL, began)
+        if not row["found"]:
+            raise SinkBusy("the warehouse was started anew during a round\nhint: it is tried again")
+
+    def _known(self, apps: dict[str, App], query: str, values: Mapping[str, int]) -> list[App]:
+        """The apps a query names; one that is not in the catalog has no settings to credit by."""
+        named = (str(row["app_id"]) for row in self._warehouse.rows(query, values))
+        return [apps[name] for name in named if name in apps]
+
     def _link(self, span: dict[str, int]) -> None:
         """Grow the graph, and mark every person that gained or lost an identity."""
         graph = self._graph or self._restored()
         self._graph = graph
         changed = graph.add(self._table(statements.IDENTITIES, span).batches)
-        for table in ("marks", "changes"):
-            self._warehouse.command(f"TRUNCATE TABLE {table}")
         if len(changed):
-            version = self._state.next("version")
-            self._warehouse.insert("changes", _core.native(changed), f"changes-{version}")
+            token = f"changes-{self._state.next('version')}"
+            self._warehouse.insert("changes", _core.native(changed), token)
             self._warehouse.command(statements.MARK_CHANGED)
             self._warehouse.command(statements.MARK_PREVIOUS)
-            self._warehouse.command(statements.MOVE, {"version": version})
 
     def _restored(self) -> _core.Graph:
         graph = _core.Graph()
         graph.add(self._table(statements.REMEMBERED, {}).batches)
         return graph
 
-    def _gather(self, span: dict[str, int], apps: dict[str, App]) -> None:
+    def _gather(self, app: App, span: dict[str, int]) -> None:
         """Copy new touchpoints and mark whose they are."""
-        for app in apps.values():
-            names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
-            self._warehouse.command(statements.GATHER, {**span, **names})
-            self._warehouse.command(statements.MARK_TOUCHED, {**span, **names})
+        names = {**span, "app_id": app.id, "conversions": list(app.settings.conversions)}
+        self._warehouse.command(statements.GATHER, names)
+        self._warehouse.command(statements.MARK_TOUCHED, names)
 
     def _is_changed(self, app: App) -> bool:
         applied = self._state.applied(app.id)
@@ -95,17 +117,23 @@ class Attributor:
         """Credit a whole app by its new settings beside the old rows, then switch."""
         applied = self._state.applied(app.id)
         fresh = Applied(rules_of(app), self._state.next("rule_version"))
-        names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
-        self._warehouse.command(statements.GATHER_ALL, names)
-        (row,) = self._warehouse.rows(statements.COUNT, {"app_id": app.id})
-        parts = 1 + int(str(row["touchpoints"])) // TOUCHPOINTS_MAX
-        self._credit(app, statements.ALL, parts=parts, rule_version=fresh.rule_version)
+        if self._warehouse.rows(statements.ANY_EVENT, {"app_id": app.id}):
+            self._credit_all(app, fresh.rule_version)
         self._state.apply(app.id, fresh)
         if applied is not None:
             old = {"app_id": app.id, "rule_version": fresh.rule_version}
             self._warehouse.command(statements.FORGET, old)
 
-    def _credit(self, app: App, whose: str, *, parts: int, rule_version: int | None = None) -> None:
+    def _credit_all(self, app: App, rule_version: int) -> None:
+        names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
+        self._warehouse.command(statements.GATHER_ALL, names)
+        (row,) = self._warehouse.rows(statements.COUNT, {"app_id": app.id})
+        parts = 1 + int(str(row["touchpoints"])) // TOUCHPOINTS_MAX
+        self._credit(app, statements.EVERYBODY, parts=parts, rule_version=rule_version)
+
+    def _credit(
+        self, app: App, whose: statements.Whose, *, parts: int, rule_version: int | None = None
+    ) -> None:
         """Credit the conversions of some persons, in parts that fit into memory."""
         if rule_version is None:
             applied = self._state.applied(app.id)

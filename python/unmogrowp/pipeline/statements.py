@@ -1,6 +1,9 @@
 """The SQL of the incremental job. App ids are part of every key and join."""
 
-NIL = "toUUID('00000000-0000-0000-0000-000000000000')"
+from dataclasses import dataclass
+
+from unmogrowp.warehouse.persons import NIL
+
 RANGE = "batch_id > {after:UInt64} AND batch_id <= {upto:UInt64}"
 IDS = "user_id, anonymous_id, device_id, idfa, gaid, idfv"
 TOUCHPOINT = (
@@ -10,12 +13,8 @@ TOUCHPOINT = (
 IS_TOUCHPOINT = (
     "(event_type IN ('click', 'impression') OR event_name IN {conversions:Array(String)})"
 )
-# A person is named by an identity; an identity without a row here is its own person.
-CURRENT = (
-    "(SELECT app_id, identity, argMax(person, version) AS person FROM persons"
-    " GROUP BY app_id, identity)"
-)
-
+APP = "app_id = {app_id:String}"
+APPS = f"SELECT DISTINCT app_id FROM events WHERE {RANGE} ORDER BY app_id"
 IDENTITIES = f"SELECT app_id, identity, {IDS} FROM events WHERE {RANGE} GROUP BY ALL"
 REMEMBERED = f"SELECT app_id, identity, {IDS} FROM identities GROUP BY ALL"
 REMEMBER = (
@@ -23,6 +22,10 @@ REMEMBER = (
     f" SELECT app_id, identity, {IDS}, min(timestamp) FROM events"
     f" WHERE {RANGE} GROUP BY app_id, identity, {IDS}"
 )
+
+# The work tables live in memory: where this mark is gone, so is all that was put in after it.
+BEGIN = "INSERT INTO marks SELECT '', {round:UUID}"
+STILL = "SELECT count() AS found FROM marks WHERE app_id = '' AND person = {round:UUID}"
 
 # An identity with shared ids alone has no person: it is marked by its own name.
 MARK_CHANGED = f"INSERT INTO marks SELECT app_id, if(person = {NIL}, identity, person) FROM changes"
@@ -37,44 +40,71 @@ MOVE = (
     " (SELECT app_id, identity FROM persons)"
 )
 
+
+def current(identities: str) -> str:
+    """`identity, person` of identities with a row; one without is its own person.
+
+    What the round at hand links counts already: it is moved into `persons` when all is credited.
+    """
+    return (
+        "SELECT identity, argMax(person, version) AS person FROM ("
+        f"SELECT identity, person, version FROM persons WHERE {APP} AND {identities}"
+        " UNION ALL SELECT identity, person, 18446744073709551615 AS version FROM changes"
+        f" WHERE {APP} AND {identities}) GROUP BY identity"
+    )
+
+
 GATHER_ALL = (
     f"INSERT INTO touchpoints ({TOUCHPOINT}) SELECT {TOUCHPOINT} FROM events"
-    f" WHERE app_id = {{app_id:String}} AND {IS_TOUCHPOINT}"
+    f" WHERE {APP} AND {IS_TOUCHPOINT}"
 )
 GATHER = f"{GATHER_ALL} AND {RANGE}"
+TOUCHED = f"SELECT DISTINCT identity FROM events WHERE {APP} AND {RANGE} AND {IS_TOUCHPOINT}"
 MARK_TOUCHED = (
-    f"INSERT INTO marks SELECT DISTINCT e.app_id, if(p.person = {NIL}, e.identity, p.person)"
-    f" FROM (SELECT app_id, identity FROM events WHERE app_id = {{app_id:String}} AND {RANGE}"
-    f" AND {IS_TOUCHPOINT}) AS e LEFT JOIN {CURRENT} AS p"
-    " ON e.app_id = p.app_id AND e.identity = p.identity"
+    f"INSERT INTO marks SELECT {{app_id:String}}, if(p.person = {NIL}, e.identity, p.person)"
+    f" FROM ({TOUCHED}) AS e"
+    f" LEFT JOIN ({current(f'identity IN ({TOUCHED})')}) AS p ON e.identity = p.identity"
 )
 MARKED_APPS = "SELECT DISTINCT app_id FROM marks ORDER BY app_id"
-COUNT = "SELECT count() AS touchpoints FROM touchpoints WHERE app_id = {app_id:String}"
+ANY_EVENT = f"SELECT 1 AS one FROM events WHERE {APP} LIMIT 1"
+COUNT = f"SELECT count() AS touchpoints FROM touchpoints WHERE {APP}"
 
-# Whose touchpoints are read: those of marked persons, or of everybody in the app.
-MARKED = (
-    "(app_id, identity) IN (SELECT app_id, person FROM marks UNION ALL"
-    f" SELECT app_id, identity FROM {CURRENT} WHERE (app_id, person) IN"
-    " (SELECT app_id, person FROM marks))"
+MARKS = f"SELECT person FROM marks WHERE {APP}"
+# Who is or was of a marked person, and who is marked by an own name.
+SUSPECTS = " UNION ALL ".join(
+    [MARKS]
+    + [
+        f"SELECT identity FROM {table} WHERE {APP} AND person IN ({MARKS})"
+        for table in ("persons", "changes")
+    ]
 )
-ALL = "1"
 
 
-def touchpoints(whose: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose touchpoints are read: identities to look at, and which of them to keep."""
+
+    identities: str
+    keep: str
+
+
+EVERYBODY = Whose("1", "1")
+# A person is credited whole or not at all, so suspects of somebody unmarked go again.
+MARKED = Whose(f"identity IN ({SUSPECTS})", f"(person IN ({MARKS}) OR person = {NIL})")
+
+
+def touchpoints(whose: Whose) -> str:
     """The touchpoints of some people, each with its person, in order of time."""
+    columns = ", ".join(
+        f"t.{name} AS {name}" for name in TOUCHPOINT.split(", ") if name != "identity"
+    )
     return (
-        "SELECT t.app_id AS app_id, if(p.identity = t.identity, p.person, t.identity) AS person,"
-        " t.event_id AS event_id, t.timestamp AS timestamp, t.event_name AS event_name,"
-        " t.event_type AS event_type, t.source AS source, t.campaign AS campaign,"
-        " t.adset AS adset, t.creative AS creative, t.country AS country,"
-        " t.revenue_micros AS revenue_micros, t.currency AS currency"
-        f" FROM (SELECT * FROM touchpoints FINAL WHERE app_id = {{app_id:String}} AND {whose}) AS t"
-        f" LEFT JOIN {CURRENT} AS p ON t.app_id = p.app_id AND t.identity = p.identity"
-        " WHERE cityHash64(person) % {parts:UInt64} = {part:UInt64}"
+        f"SELECT {columns}, if(p.identity = t.identity, p.person, t.identity) AS person"
+        f" FROM (SELECT * FROM touchpoints FINAL WHERE {APP} AND {whose.identities}) AS t"
+        f" LEFT JOIN ({current(whose.identities)}) AS p ON t.identity = p.identity"
+        f" WHERE cityHash64(person) % {{parts:UInt64}} = {{part:UInt64}} AND {whose.keep}"
         " ORDER BY t.timestamp, t.event_id"
     )
 
 
-FORGET = (
-    "DELETE FROM credits WHERE app_id = {app_id:String} AND rule_version < {rule_version:UInt64}"
-)
+FORGET = f"DELETE FROM credits WHERE {APP} AND rule_version < {{rule_version:UInt64}}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from unmogrowp.warehouse import credit
 from unmogrowp.warehouse.money import by_currency, decimal_text
 from unmogrowp.warehouse.report import AttributionReport, Row
 from unmogrowp.warehouse.schema import MODELS
@@ -59,23 +60,29 @@ def attribution(warehouse: Warehouse, span: Span, question: Question) -> Attribu
         sum of credits), `value` and `currency`, ascending; `unattributed` and `total` with
         `conversions` and `value` by currency.
     """
-    values = question.values(span)
-    rows = [_row(row, question.group_by) for row in warehouse.rows(_by_key(span, question), values)]
-    sums = warehouse.rows(_sums(span, question), values)
-    alone = [row for row in sums if not row["is_attributed"]]
+    given = question.values(span)
+    sums = warehouse.rows(totals(span, question), given)
+    rows = warehouse.rows(_by_key(span, question), given)
+    micros = credit.values(rows, attributed(sums))
     return {
         "model": question.model,
-        "rows": rows,
-        "unattributed": _summed(alone),
+        "rows": [_row(*pair, question.group_by) for pair in zip(rows, micros, strict=True)],
+        "unattributed": _summed([row for row in sums if not row["is_attributed"]]),
         "total": _summed(_both(sums)),
     }
 
 
-def _row(row: Row, group_by: str) -> Row:
+def attributed(sums: list[Row]) -> dict[str, int]:
+    """Micros that touches share, by currency, of what `totals` gave."""
+    shared = (row for row in sums if row["is_attributed"])
+    return {str(row["currency"]): int(str(row["micros"])) for row in shared}
+
+
+def _row(row: Row, micros: int, group_by: str) -> Row:
     return {
         group_by: row["key"] or None,
-        "conversions": row["conversions"],
-        "value": decimal_text(round(float(str(row["micros"])))) if row["currency"] else None,
+        "conversions": credit.conversions(row),
+        "value": decimal_text(micros) if row["currency"] else None,
         "currency": row["currency"] or None,
     }
 
@@ -83,19 +90,19 @@ def _row(row: Row, group_by: str) -> Row:
 def _by_key(span: Span, question: Question) -> str:
     of_conversion = _OF_CONVERSION.get(question.group_by)
     key = of_conversion or "toString(touch_key)"
-    joined = f"{question.model} AS credit"
+    joined = f"{question.model} AS share"
     if of_conversion is None:
         joined += f", {question.group_by} AS touch_key"
-    # Sums of credit are compensated: they stay exact to the last decimal shown.
     return (
-        f"SELECT {key} AS key, toString(currency) AS currency, sumKahan(credit) AS conversions, "
-        "sumKahan(credit * value_micros) AS micros "
+        f"SELECT {key} AS key, toString(currency) AS currency, "
+        f"{credit.sums('share', 'value_micros')} "
         f"FROM (SELECT * FROM credits FINAL WHERE {question.where(span)}) ARRAY JOIN {joined} "
         "GROUP BY key, currency ORDER BY key = '', key, currency"
     )
 
 
-def _sums(span: Span, question: Question) -> str:
+def totals(span: Span, question: Question) -> str:
+    """SQL for conversions and value, by whether touches share them and by currency."""
     return (
         "SELECT notEmpty(touch_id) AS is_attributed, toString(currency) AS currency, "
         "toInt64(count()) AS conversions, toInt64(sum(value_micros)) AS micros FROM credits FINAL "

@@ -1,6 +1,7 @@
 """Impressions, clicks and conversions of each campaign."""
 
-from unmogrowp.warehouse.attribution import Question
+from unmogrowp.warehouse import credit
+from unmogrowp.warehouse.attribution import Question, attributed, totals
 from unmogrowp.warehouse.money import by_currency, decimal_text
 from unmogrowp.warehouse.overview import counts
 from unmogrowp.warehouse.report import Report, Row
@@ -22,36 +23,42 @@ def campaigns(warehouse: Warehouse, span: Span, question: Question) -> Report:
         `rows` of `source`, `campaign`, `impressions`, `clicks`, `conversions`, `value`,
         `currency`: a row per currency, impressions and clicks repeat in each; and `total`.
     """
-    values = question.values(span)
-    touches = warehouse.rows(_touches(span), values)
-    credited = warehouse.rows(_credited(span, question), values)
+    given = question.values(span)
+    touches = warehouse.rows(_touches(span), given)
+    sums = warehouse.rows(totals(span, question), given)
+    credited = warehouse.rows(_credited(span, question), given)
     by_key: dict[tuple[str, str], list[Row]] = {}
-    for row in credited:
-        by_key.setdefault(_key(row), []).append(row)
+    for row, micros in zip(credited, credit.values(credited, attributed(sums)), strict=True):
+        by_key.setdefault(_key(row), []).append(_earned(row, micros))
     touched = {_key(row): row for row in touches}
     rows = [
-        _row(key, touched.get(key), credit)
+        _row(key, touched.get(key), earned)
         for key in sorted({*by_key, *touched})
-        for credit in by_key.get(key, [None])
+        for earned in by_key.get(key, [_NOTHING])
     ]
-    return {"rows": rows, "total": _total(touches, credited)}
+    return {"rows": rows, "total": _total(touches, sums)}
+
+
+_NOTHING: Row = {"conversions": 0.0, "value": None, "currency": None}
 
 
 def _key(row: Row) -> tuple[str, str]:
     return str(row["source"]), str(row["campaign"])
 
 
-def _row(key: tuple[str, str], touches: Row | None, credit: Row | None) -> Row:
-    currency = credit["currency"] if credit else None
-    value = decimal_text(round(float(str(credit["micros"])))) if credit and currency else None
+def _earned(row: Row, micros: int) -> Row:
+    value = decimal_text(micros) if row["currency"] else None
+    shares = credit.conversions(row)
+    return {"conversions": shares, "value": value, "currency": row["currency"] or None}
+
+
+def _row(key: tuple[str, str], touches: Row | None, earned: Row) -> Row:
     return {
         "source": key[0] or None,
         "campaign": key[1] or None,
         "impressions": touches["impressions"] if touches else 0,
         "clicks": touches["clicks"] if touches else 0,
-        "conversions": credit["conversions"] if credit else 0.0,
-        "value": value,
-        "currency": currency or None,
+        **earned,
     }
 
 
@@ -71,25 +78,20 @@ def _credited(span: Span, question: Question) -> str:
     )
     return (
         "SELECT toString(one_channel) AS source, toString(one_campaign) AS campaign, "
-        "toString(currency) AS currency, sumKahan(share) AS conversions, "
-        f"sumKahan(share * value_micros) AS micros FROM ({found}) "
+        f"toString(currency) AS currency, {credit.sums('share', 'value_micros')} FROM ({found}) "
         "ARRAY JOIN shares AS share, channels AS one_channel, campaigns AS one_campaign "
         "GROUP BY source, campaign, currency ORDER BY source, campaign, currency"
     )
 
 
-def _total(touches: list[Row], credited: list[Row]) -> Row:
-    def sum_of(rows: list[Row], name: str) -> float:
-        return sum(float(str(row[name])) for row in rows)
+def _total(touches: list[Row], sums: list[Row]) -> Row:
+    def sum_of(rows: list[Row], name: str) -> int:
+        return sum(int(str(row[name])) for row in rows)
 
-    micros: dict[str, float] = {}
-    for row in credited:
-        currency = str(row["currency"])
-        micros[currency] = micros.get(currency, 0.0) + float(str(row["micros"]))
-    summed: list[Row] = [{"currency": c, "micros": round(m)} for c, m in micros.items()]
+    shared = [row for row in sums if row["is_attributed"]]
     return {
-        "impressions": int(sum_of(touches, "impressions")),
-        "clicks": int(sum_of(touches, "clicks")),
-        "conversions": sum_of(credited, "conversions"),
-        "value": by_currency(summed, "micros"),
+        "impressions": sum_of(touches, "impressions"),
+        "clicks": sum_of(touches, "clicks"),
+        "conversions": sum_of(shared, "conversions"),
+        "value": by_currency(shared, "micros"),
     }

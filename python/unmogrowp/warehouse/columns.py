@@ -2,8 +2,8 @@
 
 from unmogrowp import _core
 from unmogrowp.warehouse.money import decimal_sql
+from unmogrowp.warehouse.persons import NIL
 
-_NIL = "toUUID('00000000-0000-0000-0000-000000000000')"
 _TIME_FORMAT = "'%Y-%m-%dT%H:%i:%S.%fZ'"
 _WAREHOUSE_ONLY = ("identity", "batch_id")
 
@@ -58,7 +58,7 @@ def arrow(name: str, kind: str) -> str:
     column = f"e.{name}"
     if kind == "UUID":
         packed = f"UUIDStringToNum(toString({column}))"
-        return f"if({column} = {_NIL}, NULL, {packed}) AS {name}"
+        return f"if({column} = {NIL}, NULL, {packed}) AS {name}"
     if kind == "IPv6":
         packed = f"reinterpretAsFixedString({column})"
         return f"if({column} = toIPv6('::'), NULL, {packed}) AS {name}"

@@ -7,6 +7,8 @@ TIME = "DateTime64(6, 'UTC')"
 _QUARTER = timedelta(minutes=15)
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime(1900, 1, 1, tzinfo=UTC)
+_LAST = datetime(2299, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +57,5 @@ def time_text(at: datetime) -> str:
     """An instant as the warehouse reads it; one without a zone is a `ValueError`."""
     if at.tzinfo is None:
         raise ValueError(f"a time needs a zone, got `{at}`\nhint: datetime(…, tzinfo=UTC)")
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    # Years the warehouse cannot say lie beyond every event, so their ends mean the same.
+    return min(max(at.astimezone(UTC), _FIRST), _LAST).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -185,9 +185,15 @@ class Warehouse:
 
         # Opened one after the other: two first connections at once would race for the lock.
         with self._lock:
-            client = clickhouse_connect.get_client(dsn=self.dsn, settings=self._settings)
+            client = clickhouse_connect.get_client(**self._where(), settings=self._settings)
             self._clients.append(client)
         return client
+
+    def _where(self) -> dict[str, str]:
+        """A directory goes as it is: in a URL, a `?` or `#` of its name would cut it short."""
+        if self.dsn.startswith("chdb://"):
+            return {"interface": "chdb", "path": self.dsn.removeprefix("chdb://")}
+        return {"dsn": self.dsn}
 
 
 def _sink_error(error: Exception) -> SinkError:

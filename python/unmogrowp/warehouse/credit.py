@@ -1,0 +1,55 @@
+"""Sums of credit: exact, so that no order of rows and no number of threads shows in a report."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import floor
+
+from unmogrowp.warehouse.report import Row
+
+# A float below 2^63 is its whole part and so many binary digits more, two integers that add up
+# in any order. Shares are at most 1, so they are counted in such units from the start.
+_UNIT = 1 << 50
+
+
+def sums(share: str, micros: str) -> str:
+    """SQL for the columns that `conversions` and `value` read: sums of `share` and its value."""
+    return f"{_exact(f'{share} * {_UNIT}', 'share')}, {_exact(f'{share} * {micros}', 'value')}"
+
+
+def _exact(term: str, name: str) -> str:
+    whole, rest = f"floor({term})", f"({term} - floor({term})) * {_UNIT}"
+    return ", ".join(
+        f"toString(sum(toInt128(toInt64({part})))) AS {name}_{label}"
+        for part, label in ((whole, "whole"), (rest, "rest"))
+    )
+
+
+def _read(row: Row, name: str) -> Fraction:
+    return int(str(row[f"{name}_whole"])) + Fraction(int(str(row[f"{name}_rest"])), _UNIT)
+
+
+def conversions(row: Row) -> float:
+    """The sum of shares, rounded once."""
+    return float(_read(row, "share") / _UNIT)
+
+
+def values(rows: Sequence[Row], totals: dict[str, int]) -> list[int]:
+    """Micros of each row, rounded such that those of a currency add up to its total."""
+    shown = [0] * len(rows)
+    for currency, total in totals.items():
+        own = [index for index, row in enumerate(rows) if row["currency"] == currency]
+        exact = [_read(rows[index], "value") for index in own]
+        for index, micros in zip(own, _apportioned(exact, total), strict=True):
+            shown[index] = micros
+    return shown
+
+
+def _apportioned(exact: list[Fraction], total: int) -> list[int]:
+    """Integers next to `exact` that add up: what is left goes where most was cut off."""
+    if not exact:
+        return []
+    whole = [floor(value) for value in exact]
+    each, left = divmod(total - sum(whole), len(whole))
+    cut_most = sorted(range(len(whole)), key=lambda index: (whole[index] - exact[index], index))
+    lucky = set(cut_most[:left])
+    return [value + each + (index in lucky) for index, value in enumerate(whole)]
