@@ -36,8 +36,8 @@ MARK_PREVIOUS = (
 )
 MOVE = (
     "INSERT INTO persons SELECT app_id, identity, person, {version:UInt64} FROM changes"
-    " WHERE person != identity OR (app_id, identity) IN"
-    " (SELECT app_id, identity FROM persons)"
+    " WHERE person != identity OR (app_id, identity) IN (SELECT app_id, identity FROM persons"
+    " WHERE (app_id, identity) IN (SELECT app_id, identity FROM changes))"
 )
 
 
@@ -75,7 +75,7 @@ SUSPECTS = " UNION ALL ".join(
     [MARKS]
     + [
         f"SELECT identity FROM {table} WHERE {APP} AND person IN ({MARKS})"
-        for table in ("persons", "changes")
+        for table in ("members", "changes")
     ]
 )
 

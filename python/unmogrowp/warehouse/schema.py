@@ -81,6 +81,7 @@ def migrations() -> tuple[Migration, ...]:
         Migration(
             4, "work tables", (_work("marks", "person"), _work("changes", "identity", "person"))
         ),
+        Migration(5, "members of a person", _members()),
     )
 
 
@@ -145,11 +146,11 @@ def _rollup_users() -> tuple[str, str]:
     return table, _view("rollup_users", USERS_SELECT)
 
 
-def _view(target: str, select: str) -> str:
+def _view(target: str, select: str, *, source: str = "events") -> str:
     name = f"{target}_view"
     return (
         f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {target} "
-        f"AS {select.format(source='events')}"
+        f"AS {select.format(source=source)}"
     )
 
 
@@ -178,6 +179,16 @@ def _persons() -> str:
         [f"app_id {_LABEL}", "identity UUID", "person UUID", "version UInt64"],
         "ENGINE = ReplacingMergeTree(version) ORDER BY (app_id, identity)",
     )
+
+
+def _members() -> tuple[str, str, str]:
+    """Who is or was of a person: `persons` the other way round, so that nobody has to read it."""
+    columns = [f"app_id {_LABEL}", "person UUID", "identity UUID"]
+    engine = "ENGINE = ReplacingMergeTree ORDER BY (app_id, person, identity)"
+    select = "SELECT app_id, person, identity FROM {source}"
+    known = f"INSERT INTO members {select.format(source='persons')}"
+    view = _view("members", select, source="persons")
+    return _table("members", columns, engine), view, known
 
 
 def _work(name: str, *uuids: str) -> str:
