@@ -69,3 +69,11 @@ def test_html_is_escaped_and_script_free(table: ug.Table) -> None:
 
 def test_repr_counts_rows_and_columns(table: ug.Table) -> None:
     assert repr(table).startswith("Table: 3 rows × 4 columns\nn ")
+
+
+def test_a_missing_library_is_named(table: ug.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(ImportError, match="hint: pip install polars"):
+        table.to_polars()

@@ -3,6 +3,7 @@
 UnmogrowpError
 ├── ConfigError      a setting is unknown or has a wrong value
 ├── MissingExtra     an optional package is not installed
+├── MissingPackage   a library of yours that a result should become is not installed
 ├── SchemaError      a table lacks a column or has a wrong type (also a ValueError)
 ├── SinkError        the warehouse could not take or give something
 │   ├── SinkBusy     it may work later
@@ -27,6 +28,14 @@ class MissingExtra(UnmogrowpError, ImportError):
     def __init__(self, extra: str) -> None:
         super().__init__(f"this needs an extra\nhint: install unmogrowp[{extra}]")
         self.extra = extra
+
+
+class MissingPackage(UnmogrowpError, ImportError):
+    """A library that a result should become is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"this needs `{package}`\nhint: pip install {package}")
+        self.package = package
 
 
 class SchemaError(UnmogrowpError, ValueError):

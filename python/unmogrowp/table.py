@@ -4,7 +4,7 @@ import html
 from typing import TYPE_CHECKING, Protocol, final
 
 from unmogrowp import _core
-from unmogrowp.errors import MissingExtra
+from unmogrowp.errors import MissingPackage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class Table:
         try:
             import polars as pl
         except ImportError as error:
-            raise MissingExtra("polars") from error
+            raise MissingPackage("polars") from error
         frame: pl.DataFrame = pl.DataFrame(self)
         return frame
 
@@ -98,7 +98,7 @@ class Table:
         try:
             import pyarrow as pa
         except ImportError as error:
-            raise MissingExtra("pyarrow") from error
+            raise MissingPackage("pyarrow") from error
         return pa.table(self)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
