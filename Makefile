@@ -43,11 +43,10 @@ check: develop ## formatting, lints, types, stubs, layers, tidiness
 	$(PY) -m pytest --quiet tests/test_tidy.py
 	$(PY) rust/python/stubs.py --check
 
-bench: develop-release ## every gate: claim, measured, margin
+bench: build ## every gate, on the wheel that ships: claim, measured, margin
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --reinstall --no-deps --no-index \
+		dist/unmogrowp-*-manylinux*.whl
 	$(PY) -m pytest benches --quiet --benchmark-disable-gc -p no:cacheprovider -s
-
-develop-release: $(VENV)/.installed
-	$(VENV)/bin/maturin develop --quiet --uv --release
 
 build: $(VENV)/.installed ## the portable wheel, into dist/
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/maturin build --release --zig \

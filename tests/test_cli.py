@@ -397,3 +397,37 @@ def test_an_export_is_whole_or_not_there(cli: Cli, answers: type[Answers], tmp_p
     assert "broke off" in err
     assert path.read_bytes() == b"PAR1"
     assert not list(tmp_path.glob(".*.part"))
+
+
+# What the doctor sees.
+
+
+def test_the_doctor_names_where_each_setting_came_from(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unmogrowp.toml").write_text('[warehouse]\ndsn = "http://ug:secret@host:8123/db"\n')
+    monkeypatch.setenv("UNMOGROWP_SPOOL__IDS_MAX", "5")
+    code, said, _ = cli("doctor", "--json", "--data-dir", "here")
+    settings = json.loads(said)["settings"]
+    assert settings["warehouse.dsn"] == {
+        "value": "http://ug:***@host:8123/db",
+        "origin": "unmogrowp.toml",
+    }
+    assert settings["spool.ids_max"] == {"value": "5", "origin": "UNMOGROWP_SPOOL__IDS_MAX"}
+    assert settings["data_dir"] == {"value": "here", "origin": "--data-dir"}
+    assert settings["port"] == {"value": "8000", "origin": "default"}
+    findings = json.loads(said)["findings"]
+    assert code == int(not all(finding["is_good"] for finding in findings.values()))
+    assert findings["server"]["is_good"]
+    _, table, _ = cli("doctor")
+    assert "secret" not in table
+    assert "UNMOGROWP_SPOOL__IDS_MAX" in table
+
+
+def test_the_doctor_notices_a_server_that_is_gone(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    left = {"url": "http://127.0.0.1:1", "token": "t", "pid": 1}
+    (tmp_path / "data" / "server.json").write_text(json.dumps(left))
+    code, said, _ = cli("doctor", "--data-dir", "data")
+    assert code == 1
+    assert "does not answer" in said

@@ -254,6 +254,37 @@ def test_a_key_that_is_no_text_is_a_401(server: Server, key: bytes) -> None:
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
+def test_an_attribution_report_as_csv_adds_up(server: Server) -> None:
+    start = "2026-08-01T1"
+    events = [
+        event(500, event_name="ad", event_type="click", source="csv", user_id="dan")
+        | {"timestamp": f"{start}0:00:00Z"},
+        *(
+            event(501 + n, event_name="purchase", user_id=user, revenue="2", currency=currency)
+            | {"timestamp": f"{start}1:00:00Z"}
+            for n, (user, currency) in enumerate([("dan", "USD"), ("eve", "USD"), ("eva", "EUR")])
+        ),
+    ]
+    assert server.post(ndjson(events)).json()["stored"] == 4
+    server.settle()
+    query = {"from": "2026-08-01", "to": "2026-08-02"}
+    text = server.get("/v1/reports/attribution", accept="text/csv", **query).text
+    assert text.splitlines() == [
+        "channel,conversions,value,currency",
+        "csv,1.0,2.00,USD",
+        "(unattributed),2,2.00,EUR",
+        "(unattributed),0,2.00,USD",
+    ]
+
+
+@pytest.mark.parametrize("report", ["overview", "campaigns", "cohorts", "attribution"])
+def test_an_empty_report_as_csv_has_its_header(server: Server, report: str) -> None:
+    query = {"from": "2001-01-01", "to": "2001-01-02"}
+    (header, *rest) = server.get(f"/v1/reports/{report}", accept="text/csv", **query).text.split()
+    assert header.count(",") >= 2
+    assert not [line for line in rest if "(unattributed),0" not in line]
+
+
 def test_bounds_far_outside_time_read_everything(server: Server) -> None:
     assert server.post(ndjson([event(400)])).status_code == 200
     server.settle()

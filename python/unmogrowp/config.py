@@ -85,11 +85,31 @@ GROUPS: dict[str, type[msgspec.Struct]] = {
 
 @final
 @dataclass(frozen=True)
+class Shown:
+    """One setting as it may be printed."""
+
+    name: str
+    shown: str
+    origin: str
+
+
+@final
+@dataclass(frozen=True)
 class Loaded:
     """Settings, and where each one came from: a file, an environment name, a flag, `default`."""
 
     settings: Settings
     origins: dict[str, str]
+
+    def shown(self) -> list[Shown]:
+        """Every setting with its origin, secrets masked."""
+        return [Shown(name, self._shown(name), origin) for name, origin in self.origins.items()]
+
+    def _shown(self, name: str) -> str:
+        group, _, leaf = name.rpartition(".")
+        value = getattr(getattr(self.settings, group) if group else self.settings, leaf)
+        text = masked(value) if name == "warehouse.dsn" else value
+        return "-" if text is None else str(text)
 
 
 def masked(dsn: str | None) -> str | None:

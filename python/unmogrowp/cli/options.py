@@ -12,7 +12,7 @@ from unmogrowp.errors import UnmogrowpError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unmogrowp.config import Settings
+    from unmogrowp.config import Loaded, Settings
 
 
 class UsageError(UnmogrowpError):
@@ -94,8 +94,12 @@ def add_json(parser: argparse.ArgumentParser, what: str = "print JSON for progra
     parser.add_argument("--json", action="store_true", help=what)
 
 
-def settings_of(options: argparse.Namespace, *names: str) -> "Settings":
-    """The settings a command runs with; `names` are its own options that are settings too.
+def loaded(options: argparse.Namespace, *names: str) -> "Loaded":
+    """The settings a command runs with, and where each came from.
+
+    Args:
+        options: What was typed.
+        names: The command's own options that are settings too.
 
     Raises:
         ConfigError: An unknown setting or a wrong value, wherever it was written.
@@ -104,4 +108,9 @@ def settings_of(options: argparse.Namespace, *names: str) -> "Settings":
 
     flags = {name: getattr(options, name, None) for name in ("data_dir", *names)}
     path: Path | None = getattr(options, "config", None)
-    return load(flags, env=os.environ, path=path).settings
+    return load(flags, env=os.environ, path=path)
+
+
+def settings_of(options: argparse.Namespace, *names: str) -> "Settings":
+    """The settings a command runs with, as `loaded` finds them."""
+    return loaded(options, *names).settings

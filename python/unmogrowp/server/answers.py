@@ -3,8 +3,9 @@
 import csv
 import datetime as dt
 import io
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias, cast
 
 import msgspec
@@ -28,6 +29,14 @@ MEDIA = {
 }
 
 
+UNATTRIBUTED = "(unattributed)"
+COLUMNS = {
+    "rejects": "received_at index event_id code field message raw raw_base64",
+    "overview": "time event_name events users revenue currency",
+    "campaigns": "source campaign impressions clicks conversions value currency",
+}
+
+
 class Unanswerable(UnmogrowpError):
     """The question makes no sense; the text says what would."""
 
@@ -45,7 +54,8 @@ def answer(pipeline: Pipeline, question: Question) -> tuple[Head, Iterator[bytes
             body = _events(pipeline, params, shape)
         else:
             report = REPORTS[question.name](pipeline, params)
-            body = iter([_csv(report) if shape == "csv" else msgspec.json.encode(report)])
+            columns = _columns(question.name, params)
+            body = iter([_csv(report, columns) if shape == "csv" else msgspec.json.encode(report)])
     except ValueError as error:
         raise Unanswerable(str(error)) from error
     return Head(content_type=MEDIA[shape]), body
@@ -148,12 +158,32 @@ REPORTS: dict[str, Callable[[Pipeline, Params], Report]] = {
 }
 
 
-def _csv(report: Report) -> bytes:
-    """The rows of a report, and where there is one the row of the unattributed."""
-    rows = list(cast("list[Report]", report["rows"]))
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def _csv(report: Report, columns: Sequence[str]) -> bytes:
+    """The rows of a report, then the conversions that no touch earned, so that columns add up."""
+    rows = [*cast("list[Report]", report["rows"])]
+    if "unattributed" in report:
+        rows += _unattributed(cast("Report", report["unattributed"]), columns[0])
+    names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
+
+
+def _unattributed(rest: Report, key: str) -> Iterator[Report]:
+    """A row for each currency; the conversions, which are one number, stand in the first."""
+    amounts = cast("dict[str | None, str | None]", rest["value"]) or {None: None}
+    counts = itertools.chain([rest["conversions"]], itertools.repeat(0))
+    for (currency, value), conversions in zip(amounts.items(), counts, strict=False):
+        row: Report = {key: UNATTRIBUTED, "conversions": conversions}
+        yield {**row, "value": value, "currency": currency}
+
+
+def _columns(name: str, params: Params) -> list[str]:
+    """The columns of a report, known before there is a row."""
+    if name == "attribution":
+        return [str(params["group_by"]), "conversions", "value", "currency"]
+    if name == "cohorts":
+        return [str(params["by"]), "currency", "users"]
+    return COLUMNS[name].split()

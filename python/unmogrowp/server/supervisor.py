@@ -270,7 +270,7 @@ def _leave_address(path: Path, url: str, token: str) -> None:
 
 
 def _announce(url: str | None, *, as_json: bool) -> None:
-    text = "store ready" if url is None else f"listening on {url}"
+    text = "the store runs" if url is None else f"listening on {url}"
     sys.stdout.write((json.dumps({"url": url}) if as_json else text) + "\n")
     sys.stdout.flush()
 

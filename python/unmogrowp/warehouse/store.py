@@ -201,4 +201,4 @@ def _sink_error(error: Exception) -> SinkError:
     text = " ".join(str(error).split())[:400]
     if code in _BUSY_CODES or code is None:
         return SinkBusy(f"the warehouse is busy: {text}\nhint: it is tried again")
-    return SinkRefused(f"the warehouse refused: {text}\nhint: check `warehouse.dsn` and its log")
+    return SinkRefused(f"the warehouse refused: {text}\nhint: `unmogrowp doctor` shows what is set")
