@@ -1,11 +1,15 @@
 """Fixtures that several tests share."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from serving import Server, serving
+from unmogrowp.warehouse import Warehouse
+
+apps = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +23,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def data_dir(tmp_path: Path) -> Path:
     """A data directory of a test's own."""
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """The one embedded warehouse of this process: an engine has one directory."""
+    opened = Warehouse(f"chdb://{tmp_path_factory.mktemp('warehouse')}")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def app() -> str:
+    """An app that no other test has."""
+    return f"app{next(apps)}"

@@ -1,11 +1,9 @@
 """The warehouse on a real embedded engine: blocks in, the same events and sums out."""
 
 import datetime as dt
-import itertools
-import json
+import subprocess
+import sys
 import uuid
-from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -18,74 +16,26 @@ pa = pytest.importorskip("pyarrow")
 pytest.importorskip("chdb")
 pytest.importorskip("clickhouse_connect")
 
+from stored import (  # noqa: E402
+    NEW_YEAR,
+    PATHS,
+    batch_ids,
+    count,
+    credit,
+    event,
+    lines,
+    parsed,
+    purchase,
+    store,
+)
 from unmogrowp.warehouse import Span, Warehouse, events  # noqa: E402
 from unmogrowp.warehouse.attribution import Question, attribution  # noqa: E402
 from unmogrowp.warehouse.campaigns import campaigns  # noqa: E402
 from unmogrowp.warehouse.cohorts import cohorts  # noqa: E402
 from unmogrowp.warehouse.overview import overview  # noqa: E402
 from unmogrowp.warehouse.rejects import rejects  # noqa: E402
-from unmogrowp.warehouse.schema import MODELS  # noqa: E402
 
 pytestmark = pytest.mark.service
-
-NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-batch_ids = itertools.count(1)
-apps = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    # One engine per process, and one directory per engine.
-    opened = Warehouse(f"chdb://{tmp_path_factory.mktemp('warehouse')}")
-    opened.migrate()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def app() -> str:
-    return f"app{next(apps)}"
-
-
-def parsed(app: str, *given: dict[str, object]) -> ug.Table:
-    lines = (json.dumps({"app_id": app, **event}) for event in given)
-    table = ug.parse("\n".join(lines).encode())
-    assert table.rejects.column("message").to_pylist() == []
-    return table.events
-
-
-def store(warehouse: Warehouse, app: str, *given: dict[str, object]) -> int:
-    """Insert as the shipper does, a block a month; returns the batch."""
-    table, batch_id = parsed(app, *given).batches, next(batch_ids)
-    for month in _core.months(table):
-        block = _core.native_events(table, month, batch_id)
-        warehouse.insert("events", block, f"batch-{batch_id}-{month}")
-    return batch_id
-
-
-def event(name: str, hours: float, user: str = "u1", **more: object) -> dict[str, object]:
-    at = NEW_YEAR + dt.timedelta(hours=hours)
-    text = f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"
-    own = {"event_id": str(uuid.uuid4()), "event_name": name, "timestamp": text, "user_id": user}
-    return {**own, **more}
-
-
-def purchase(hours: float, user: str, revenue: str, currency: str = "USD") -> dict[str, object]:
-    return event("purchase", hours, user, revenue=revenue, currency=currency, country="DE")
-
-
-def lines(
-    warehouse: Warehouse, span: Span, event_name: str | None = None, limit: int | None = None
-) -> list[dict[str, object]]:
-    body = b"".join(events.stream(warehouse, span, event_name=event_name, limit=limit))
-    return [json.loads(line) for line in body.splitlines()]
-
-
-def count(warehouse: Warehouse, table: str, app: str, what: str = "count()") -> int:
-    rows = warehouse.rows(
-        f"SELECT toInt64({what}) AS n FROM {table} WHERE app_id = {{app:String}}", {"app": app}
-    )
-    return int(str(rows[0]["n"]))
 
 
 def test_a_block_holds_every_type_and_its_nulls(warehouse: Warehouse) -> None:
@@ -183,6 +133,23 @@ def test_migrating_again_changes_nothing(warehouse: Warehouse, app: str) -> None
     assert warehouse.migrate() == len(before)
     assert warehouse.rows("SELECT number, name FROM migrations ORDER BY number") == before
     assert count(warehouse, "events", app) == 1
+
+
+def test_a_directory_is_taken_by_its_name_whatever_is_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "a#b %20 ä"
+    folder.mkdir()
+    # In a process of its own, since an engine has one directory.
+    script = (
+        "import sys; from unmogrowp.warehouse import Warehouse\n"
+        "with Warehouse('chdb://' + sys.argv[1]) as warehouse: print(warehouse.migrate())"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script, str(folder)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert int(done.stdout) > 0
+    assert (folder / "store").is_dir()
+    assert list(tmp_path.iterdir()) == [folder]
+    with pytest.raises(SinkRefused, match=r"a `\?` in the directory"):
+        Warehouse(f"chdb://{tmp_path}/a?b")
 
 
 def test_a_newer_warehouse_is_refused(warehouse: Warehouse) -> None:
@@ -399,115 +366,31 @@ def test_linked_identities_are_one_user(warehouse: Warehouse, app: str) -> None:
     assert overview(warehouse, Span(app))["total"]["users"] == 1
 
 
-def credit(
-    warehouse: Warehouse, app: str, paths: list[tuple[list[str | None], int, str]], version: int = 1
-) -> None:
-    """One conversion a path, each of its touches with an equal share under every model."""
-    n = len(paths)
-    touches = [path for path, _, _ in paths]
-    times = [NEW_YEAR + dt.timedelta(hours=i) for i in range(n)]
-    time, label = pa.timestamp("us", "UTC"), pa.list_(pa.string())
-    shares = pa.array([[1 / len(path) for _ in path] for path in touches], pa.list_(pa.float64()))
-    ids = [
-        [uuid.UUID(int=i * 100 + j + 1).bytes for j in range(len(p))] for i, p in enumerate(touches)
-    ]
+def test_identities_that_belong_to_nobody_are_counted_each(warehouse: Warehouse, app: str) -> None:
+    ids = [{"user_id": None, "device_id": f"shared{n}"} for n in range(3)]
+    store(warehouse, app, event("open", 1), *(event("open", 2, **one) for one in ids))
+    known = warehouse.rows(
+        "SELECT DISTINCT app_id, identity FROM events WHERE app_id = {app:String}"
+        " AND device_id != ''",
+        {"app": app},
+    )
     table = pa.table(
         {
-            "app_id": pa.array([app] * n),
-            "conversion_id": pa.array(
-                [uuid.UUID(int=i + 1).bytes for i in range(n)], pa.binary(16)
-            ),
-            "conversion_time": pa.array(times, time),
-            "conversion_name": pa.array(["purchase" if i % 2 else "install" for i in range(n)]),
-            "value_micros": pa.array([value for _, value, _ in paths], pa.int64()),
-            "currency": pa.array([currency for _, _, currency in paths]),
-            "country": pa.array(["DE"] * n),
-            "touch_id": pa.array(ids, pa.list_(pa.binary(16))),
-            "touch_time": pa.array(
-                [[t] * len(p) for t, p in zip(times, touches, strict=True)], pa.list_(time)
-            ),
-            **{
-                name: pa.array(touches, label)
-                for name in ("channel", "campaign", "adset", "creative")
-            },
-            **dict.fromkeys(MODELS, shares),
+            "app_id": pa.array([app] * 3),
+            "identity": pa.array([row["identity"].bytes for row in known], pa.binary(16)),
+            "person": pa.array([None] * 3, pa.binary(16)),
         }
     )
-    constants = [("rule_version", 1), ("version", version)]
-    block = _core.native(_core.Batches.read(table), constants)
-    warehouse.insert("credits", block, f"{app}-credits-{version}")
+    block = _core.native(_core.Batches.read(table), [("version", 1)])
+    warehouse.insert("persons", block, f"{app}-persons")
+    assert overview(warehouse, Span(app))["total"]["users"] == 4
 
 
-PATHS: list[tuple[list[str | None], int, str]] = [
-    (["a", "b", "c"], 10_000_000, "USD"),
-    (["a", None], 1, "USD"),
-    ([], 3_330_000, "EUR"),
-    (["b"], 5_000_000, "EUR"),
-]
-
-
-def test_credit_and_value_are_conserved_to_the_micro(warehouse: Warehouse, app: str) -> None:
-    credit(warehouse, app, PATHS)
-    answer = attribution(warehouse, Span(app), Question(1, model="linear"))
-    assert answer["total"] == {
-        "conversions": 4,
-        "value": {"EUR": "8.33", "USD": "10.000001"},
-    }
-    assert answer["unattributed"] == {"conversions": 1, "value": {"EUR": "3.33"}}
-    shown = {(row["channel"], row["currency"]): row for row in answer["rows"]}
-    assert list(shown) == [("a", "USD"), ("b", "EUR"), ("b", "USD"), ("c", "USD"), (None, "USD")]
-    assert shown["b", "USD"]["value"] == "3.333333"
-    assert shown["b", "EUR"]["value"] == "5.00"
-    total = sum(row["conversions"] for row in answer["rows"])
-    assert total == pytest.approx(3, abs=1e-9)
-    euros = sum(Decimal(row["value"]) for row in answer["rows"] if row["currency"] == "EUR")
-    assert euros + Decimal("3.33") == Decimal("8.33")
-
-
-def test_a_recomputed_conversion_counts_once(warehouse: Warehouse, app: str) -> None:
-    credit(warehouse, app, PATHS)
-    credit(warehouse, app, [(["z"], 7_000_000, "USD"), *PATHS[1:]], version=2)
-    answer = attribution(warehouse, Span(app), Question(1))
-    assert answer["total"]["conversions"] == 4
-    assert {row["channel"] for row in answer["rows"]} == {"a", "b", "z", None}
-
-
-def test_credits_can_be_filtered_and_grouped(warehouse: Warehouse, app: str) -> None:
-    credit(warehouse, app, PATHS)
-    installs = attribution(warehouse, Span(app), Question(1, conversions=["install"]))
-    assert installs["total"]["conversions"] == 2
-    dollars = attribution(warehouse, Span(app), Question(1, currency="USD", group_by="country"))
-    assert [(r["country"], r["value"]) for r in dollars["rows"]] == [("DE", "10.000001")]
-    days = attribution(warehouse, Span(app), Question(1, group_by="day", tz="America/New_York"))
-    assert {row["day"] for row in days["rows"]} == {"2025-12-31"}
-    early = Span(app, stop=NEW_YEAR + dt.timedelta(hours=1))
-    assert attribution(warehouse, early, Question(1))["total"]["conversions"] == 1
-    assert attribution(warehouse, Span(app), Question(2))["total"] == {
-        "conversions": 0,
-        "value": {},
-    }
-
-
-def test_an_unknown_model_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown model `last`\nhint: one of first_touch, "):
-        Question(1, model="last")
-
-
-def test_campaigns_show_touches_beside_conversions(warehouse: Warehouse, app: str) -> None:
-    touch = {"source": "a", "campaign": "a"}
-    store(
-        warehouse,
-        app,
-        event("ad", 1, event_type="click", **touch),
-        event("ad", 2, event_type="impression", **touch),
-        event("ad", 3, event_type="impression", **touch),
-    )
-    credit(warehouse, app, PATHS[:1])
-    answer = campaigns(warehouse, Span(app), Question(1, model="linear"))
-    first = answer["rows"][0]
-    assert [first["source"], first["impressions"], first["clicks"]] == ["a", 2, 1]
-    assert [first["value"], first["currency"]] == ["3.333333", "USD"]
-    assert answer["total"]["value"] == {"USD": "10.00"}
+def test_a_bound_beyond_every_event_bounds_nothing(warehouse: Warehouse, app: str) -> None:
+    store(warehouse, app, event("open", 1))
+    ends = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
+    assert len(lines(warehouse, Span(app, *ends))) == 1
+    assert overview(warehouse, Span(app, *ends))["total"]["events"] == 1
 
 
 def test_cohorts_come_from_the_kernel(warehouse: Warehouse, app: str) -> None:

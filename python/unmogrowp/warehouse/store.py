@@ -37,6 +37,9 @@ class Warehouse:
             raise SinkRefused(f"unknown warehouse `{dsn}`\nhint: chdb:///dir or http://host:8123")
         if scheme == "chdb" and not dsn.startswith("chdb:///"):
             raise SinkRefused(f"a relative directory in `{dsn}`\nhint: chdb:///absolute/directory")
+        if scheme == "chdb" and "?" in dsn:
+            # The engine itself would cut the name there and use another directory.
+            raise SinkRefused(f"a `?` in the directory of `{dsn}`\nhint: use one without")
         self.dsn = dsn
         self._settings = {
             "max_execution_time": execution_seconds_max,
@@ -190,7 +193,7 @@ class Warehouse:
         return client
 
     def _where(self) -> dict[str, str]:
-        """A directory goes as it is: in a URL, a `?` or `#` of its name would cut it short."""
+        """A directory goes as it is: in a URL, a `#` of its name would cut it short."""
         if self.dsn.startswith("chdb://"):
             return {"interface": "chdb", "path": self.dsn.removeprefix("chdb://")}
         return {"dsn": self.dsn}

@@ -1,0 +1,206 @@
+"""The incremental job round by round, on a ClickHouse that can be hurt from outside."""
+
+import json
+import random
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("chdb")
+pytest.importorskip("clickhouse_connect")
+
+import unmogrowp as ug
+from serving import event
+from test_warehouse_over_http import clickhouse
+from unmogrowp import _core
+from unmogrowp.errors import SinkBusy, SinkRefused
+from unmogrowp.pipeline import Pipeline
+from unmogrowp.warehouse import Span, Warehouse
+from unmogrowp.warehouse.attribution import Question, attribution
+
+pytestmark = pytest.mark.service
+
+HOUR_MS = 3_600_000
+SHARED_USERS_MAX = 50
+
+
+class House:
+    """An intake, a pipeline and a warehouse: a server without its processes."""
+
+    def __init__(self, home: Path, dsn: str) -> None:
+        self.home = home
+        self.warehouse = Warehouse(dsn)
+        self.warehouse.migrate()
+        self.pipeline = Pipeline.open(self.warehouse, home)
+        self.sent: list[dict[str, object]] = []
+        self._intake = _core.Intake(home / "spool")
+        self._token = 0
+
+    def create(self, *apps: str) -> None:
+        for app in apps:
+            self.pipeline.catalog.create_app(app, app, "USD")
+
+    def send(self, app: str, events: list[dict[str, object]]) -> None:
+        """Make events durable in the spool and ship them."""
+        self._token += 1
+        self._intake.submit(
+            self._token,
+            "\n".join(json.dumps(one) for one in events).encode(),
+            encoding=None,
+            inlet="native",
+            app_id=app,
+            truncate_ip=False,
+            received_at_us=1_795_000_000_000_000,
+        )
+        while not (answers := self._intake.drain()):
+            assert select.select([self._intake.fileno()], [], [], 10)[0], "no answer"
+        assert json.loads(answers[0][2])["stored"] == len(events)
+        self.sent += events
+        while self.pipeline.ship_once():
+            pass
+
+    def attribute(self) -> None:
+        while self.pipeline.attribute_once():
+            pass
+
+    def reopen(self) -> None:
+        """As after a kill: what only memory held is gone."""
+        self.pipeline.close()
+        self.pipeline = Pipeline.open(self.warehouse, self.home)
+
+    def credit(self, app: str, model: str = "linear") -> tuple[dict[str | None, float], int]:
+        applied = self.pipeline.applied(app)
+        assert applied is not None
+        question = Question(applied.rule_version, model=model)
+        answer = attribution(self.warehouse, Span(app), question)
+        rows = {row["channel"]: row["conversions"] for row in answer["rows"]}
+        return rows, answer["unattributed"]["conversions"]
+
+    def close(self) -> None:
+        self._intake.close()
+        self.pipeline.close()
+        self.warehouse.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with clickhouse(tmp_path / "clickhouse") as dsn:
+        opened = House(tmp_path, dsn)
+        opened.create("app")
+        yield opened
+        opened.close()
+
+
+def click(number: int, source: str, **more: object) -> dict[str, object]:
+    return event(number, event_name="ad", event_type="click", source=source, **more)
+
+
+def at(hours: int) -> dict[str, object]:
+    return {"timestamp": 1_790_000_000_000 + hours * HOUR_MS}
+
+
+def by_library(events: list[dict[str, object]], app: str) -> tuple[dict[str | None, float], float]:
+    """The credit that the library computes from the same events at rest."""
+    body = "\n".join(json.dumps({**one, "app_id": app}) for one in events).encode()
+    journeys = ug.journeys(ug.parse(body).events, conversion=["install", "purchase"])
+    table = ug.compare(journeys, [ug.Linear()])
+    channels = table.column("channel").to_pylist()
+    shares = table.column("linear_conversions").to_pylist()
+    rows = dict(zip(channels, shares, strict=True))
+    alone = rows.pop("(unattributed)")
+    return {name: share for name, share in rows.items() if share}, alone
+
+
+def household(users: int) -> list[dict[str, object]]:
+    """People who share one device: a touch with it each, an install without it."""
+    touches = [
+        click(n, f"s{n}", user_id=f"u{n}", device_id="tablet", **at(n)) for n in range(users)
+    ]
+    installs = [
+        event(100 + n, event_name="install", user_id=f"u{n}", **at(100)) for n in range(users)
+    ]
+    return touches + installs
+
+
+def test_a_round_that_broke_off_is_finished_to_the_librarys_credit(house: House) -> None:
+    house.send("app", household(SHARED_USERS_MAX))
+    house.attribute()
+    together, _ = house.credit("app")
+    assert together["s0"] == pytest.approx(1 / SHARED_USERS_MAX)
+    # One more user makes the device nobody's: everyone becomes a person of their own.
+    house.send("app", [event(500, user_id="late", device_id="tablet", **at(200))])
+    house.warehouse.command("RENAME TABLE credits TO hidden")
+    with pytest.raises(SinkRefused):
+        house.pipeline.attribute_once()
+    house.reopen()
+    house.warehouse.command("RENAME TABLE hidden TO credits")
+    house.attribute()
+    rows, alone = house.credit("app")
+    expected, unattributed = by_library(house.sent, "app")
+    assert expected == dict.fromkeys((f"s{n}" for n in range(SHARED_USERS_MAX)), 1.0)
+    assert rows == pytest.approx(expected)
+    assert alone == unattributed
+
+
+def test_a_round_whose_work_tables_were_lost_is_done_again(house: House) -> None:
+    house.send("app", [click(1, "meta", user_id="ana", **at(1))])
+    house.attribute()
+    house.send("app", [event(2, event_name="install", user_id="ana", **at(2))])
+    # A server that is started anew has empty tables in memory: this one forgets what is older.
+    house.warehouse.command("RENAME TABLE marks TO hidden")
+    forgetful = "ENGINE = Memory SETTINGS min_rows_to_keep = 0, max_rows_to_keep = 1"
+    house.warehouse.command(f"CREATE TABLE marks AS hidden {forgetful}")
+    with pytest.raises(SinkBusy, match="started anew"):
+        house.pipeline.attribute_once()
+    house.warehouse.command("DROP TABLE marks")
+    house.warehouse.command("RENAME TABLE hidden TO marks")
+    assert house.pipeline.status()["unattributed_batches"] == 1
+    house.attribute()
+    assert house.pipeline.status()["unattributed_batches"] == 0
+    assert house.credit("app") == ({"meta": 1.0}, 0)
+
+
+def test_an_app_the_catalog_does_not_know_holds_nobody_up(house: House) -> None:
+    house.send("ghost", [click(1, "meta", user_id="ana", **at(1))])
+    house.send("app", [event(2, event_name="install", user_id="ana", **at(2))])
+    house.attribute()
+    assert house.credit("app") == ({}, 1)
+    house.create("ghost")
+    house.send("ghost", [event(3, event_name="install", user_id="ana", **at(3))])
+    house.attribute()
+    assert house.credit("ghost") == ({"meta": 1.0}, 0)
+
+
+def journal(choice: random.Random) -> list[dict[str, object]]:
+    """Touches and conversions of people with several ids, all at different times."""
+    events = []
+    for n in range(1_200):
+        kind = choice.choice(["ad", "ad", "install", "purchase", "open"])
+        owner = choice.randrange(80)
+        ids = [{"user_id": f"u{owner}"}, {"user_id": None, "device_id": f"d{owner}"}]
+        both = {"user_id": f"u{owner}", "device_id": f"d{owner}"}
+        fields: dict[str, object] = choice.choice([*ids, *ids, both]) | at(n)
+        if kind == "ad":
+            events.append(click(n, choice.choice("abc"), **fields))
+        else:
+            events.append(event(n, event_name=kind, **fields))
+    return events
+
+
+def test_credit_is_the_same_bytes_for_any_order_and_batches_of_arrival(house: House) -> None:
+    choice = random.Random(9)
+    events = journal(choice)
+    answers = []
+    for batches in (1, 6):
+        app = f"app{batches}"
+        house.create(app)
+        shuffled = choice.sample(events, len(events)) if batches > 1 else events
+        for batch in range(batches):
+            house.send(app, shuffled[batch::batches])
+            house.attribute()
+        answers.append(house.credit(app))
+    assert answers[0] == answers[1]
+    expected, alone = by_library(events, "any")
+    assert answers[0] == (pytest.approx(expected), alone)
