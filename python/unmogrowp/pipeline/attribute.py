@@ -48,17 +48,26 @@ class Attributor:
         if last is None or last.id <= after:
             return False
         span = {"after": after, "upto": min(last.id, after + BATCHES_MAX)}
+        # A round that was cut short may have moved persons already: who somebody had been is lost
+        # then, so everybody is credited anew.
+        is_redone = bool(self._state.counter("open_round"))
+        self._state.set_counter("open_round", 1)
         try:
             self._link(span)
             self._gather(span, apps)
-            for row in self._warehouse.rows(statements.MARKED_APPS):
-                self._credit(apps[str(row["app_id"])], statements.MARKED, parts=1)
+            if is_redone:
+                for app in apps.values():
+                    self._credit(app, statements.ALL, parts=self._parts(app))
+            else:
+                for row in self._warehouse.rows(statements.MARKED_APPS):
+                    self._credit(apps[str(row["app_id"])], statements.MARKED, parts=1)
             self._warehouse.command(statements.REMEMBER, span)
         except BaseException:
             # The graph knows what the warehouse does not: forget it and read it again.
             self._graph = None
             raise
         self._state.set_counter("attributed", span["upto"])
+        self._state.set_counter("open_round", 0)
         return True
 
     def _link(self, span: dict[str, int]) -> None:
@@ -97,13 +106,17 @@ class Attributor:
         fresh = Applied(rules_of(app), self._state.next("rule_version"))
         names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
         self._warehouse.command(statements.GATHER_ALL, names)
-        (row,) = self._warehouse.rows(statements.COUNT, {"app_id": app.id})
-        parts = 1 + int(str(row["touchpoints"])) // TOUCHPOINTS_MAX
+        parts = self._parts(app)
         self._credit(app, statements.ALL, parts=parts, rule_version=fresh.rule_version)
         self._state.apply(app.id, fresh)
         if applied is not None:
             old = {"app_id": app.id, "rule_version": fresh.rule_version}
             self._warehouse.command(statements.FORGET, old)
+
+    def _parts(self, app: App) -> int:
+        """In how many parts the touchpoints of a whole app fit into memory."""
+        (row,) = self._warehouse.rows(statements.COUNT, {"app_id": app.id})
+        return 1 + int(str(row["touchpoints"])) // TOUCHPOINTS_MAX
 
     def _credit(self, app: App, whose: str, *, parts: int, rule_version: int | None = None) -> None:
         """Credit the conversions of some persons, in parts that fit into memory."""
