@@ -5,7 +5,6 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CARGO := cargo
 PROFILE := quick
-export PYTHONWARNINGS :=
 
 .PHONY: help demo test check bench build develop stubs lock test-rust test-python clean \
         start-infra

@@ -62,8 +62,9 @@ class Shipper:
     def _insert(self, bounds: Bounds, batch: _core.Batch) -> None:
         # The same bounds always give the same rows, so the same token means the same rows.
         token = "{}.{}-{}.{}".format(*bounds.first, *bounds.last)
+        events = batch.events()
         for month in batch.months:
-            block = _core.native_events(batch.events(month), month, bounds.id)
+            block = _core.native_events(events, month, bounds.id)
             self._warehouse.insert("events", block, f"{token}-{month}")
         if batch.rejects:
             block = _core.native(batch.refused())

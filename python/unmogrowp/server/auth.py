@@ -29,11 +29,7 @@ class Access:
         Raises:
             Denied: 401 without a known key, 403 with one that may not write.
         """
-        if key is None:
-            raise Denied(HTTPStatus.UNAUTHORIZED, NO_KEY)
-        found = self.ring.find(key)
-        if found is None:
-            raise Denied(HTTPStatus.UNAUTHORIZED, "unknown or revoked key")
+        found = self._known(key)
         if found.role == "read":
             raise Denied(HTTPStatus.FORBIDDEN, "a read key may not send events")
         return self._app(found.app_id)
@@ -47,11 +43,7 @@ class Access:
         # As bytes: what a client sends need not be ASCII.
         if key is not None and secrets.compare_digest(key.encode(), self.token.encode()):
             return None
-        if key is None:
-            raise Denied(HTTPStatus.UNAUTHORIZED, NO_KEY)
-        found = self.ring.find(key)
-        if found is None:
-            raise Denied(HTTPStatus.UNAUTHORIZED, "unknown or revoked key")
+        found = self._known(key)
         if found.role == "write":
             raise Denied(HTTPStatus.FORBIDDEN, "a write key may not read")
         return found
@@ -66,6 +58,14 @@ class Access:
         if found is not None and found.app_id != app_id:
             raise Denied(HTTPStatus.FORBIDDEN, f"this key may not read `{app_id}`")
         return self._app(app_id)
+
+    def _known(self, key: str | None) -> Key:
+        if key is None:
+            raise Denied(HTTPStatus.UNAUTHORIZED, NO_KEY)
+        found = self.ring.find(key)
+        if found is None:
+            raise Denied(HTTPStatus.UNAUTHORIZED, "unknown or revoked key")
+        return found
 
     def _app(self, app_id: str) -> App:
         app = self.ring.app(app_id)

@@ -51,14 +51,15 @@ class Bridge:
         self.intake.close()
         self._resolve()
 
-    async def submit(self, body: bytes, encoding: str | None, sender: Sender) -> tuple[int, bytes]:
+    async def submit(self, body: bytes, encoding: str | None, sender: Sender) -> bytes:
         """Make the events of a body durable.
 
         Returns:
-            The status and the JSON to answer with.
+            The JSON that says what became of each event.
 
         Raises:
             Refused: Nothing was stored.
+            Denied: The commit failed, so nothing was stored.
         """
         token = next(self._tokens)
         loop = asyncio.get_running_loop()
@@ -72,7 +73,7 @@ class Bridge:
             status, answer = await future
             if status != HTTPStatus.OK:
                 raise Denied(status, _detail(answer), retry_after=RETRY_S)
-            return status, answer
+            return answer
         finally:
             self._waiting.pop(token, None)
 

@@ -52,7 +52,7 @@ class PostHogStatus(msgspec.Struct):
 RECEIVED = {200: ResponseSpec(data_container=Receipt, generate_examples=False), **REFUSALS}
 
 
-async def _take(request: Request[Any, Any, Any], inlet: str) -> tuple[int, bytes]:
+async def _take(request: Request[Any, Any, Any], inlet: str) -> bytes:
     """Read the body, find whose it is and make it durable."""
     services = services_of(request)
     body = await services.bridge.collect(request.stream())
@@ -69,9 +69,8 @@ def _key_in(inlet: str, body: bytes, encoding: str | None) -> str | None:
     return (_core.posthog_key if inlet == "posthog" else _core.segment_key)(body, encoding)
 
 
-def _thanks(status: int, body: bytes, thanks: bytes) -> Response[bytes]:
-    done = status == HTTPStatus.OK
-    return Response(thanks if done else body, status_code=status, media_type="application/json")
+def _answer(body: bytes) -> Response[bytes]:
+    return Response(body, status_code=HTTPStatus.OK, media_type="application/json")
 
 
 @post(
@@ -84,15 +83,14 @@ def _thanks(status: int, body: bytes, thanks: bytes) -> Response[bytes]:
 )
 async def take_events(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Store events: one object, an array, `{"batch":[…]}` or NDJSON, also compressed."""
-    status, body = await _take(request, "native")
-    return Response(body, status_code=status, media_type="application/json")
+    return _answer(await _take(request, "native"))
 
 
 async def take_segment(request: Request[Any, Any, Any]) -> Response[bytes]:
     """One route of Segment's tracking API."""
     route = request.route_handler.opt["segment"]
-    status, body = await _take(request, f"segment:{route}")
-    return _thanks(status, body, msgspec.json.encode(Thanks()))
+    await _take(request, f"segment:{route}")
+    return _answer(msgspec.json.encode(Thanks()))
 
 
 def _segment(route: str) -> HTTPRouteHandler:
@@ -119,8 +117,8 @@ def _segment(route: str) -> HTTPRouteHandler:
 )
 async def take_posthog(request: Request[Any, Any, Any]) -> Response[bytes]:
     """PostHog's capture API; the write key is `api_key` in the body."""
-    status, body = await _take(request, "posthog")
-    return _thanks(status, body, msgspec.json.encode(PostHogStatus()))
+    await _take(request, "posthog")
+    return _answer(msgspec.json.encode(PostHogStatus()))
 
 
 HANDLERS = [take_events, *(_segment(route) for route in SEGMENT_ROUTES), take_posthog]

@@ -66,14 +66,20 @@ pub fn encode_events(
     month: i32,
     batch_id: u64,
 ) -> Result<Vec<u8>, NativeError> {
+    encode(&with_warehouse_columns(&of_month(batch, month)?, batch_id)?)
+}
+
+/// The events of one month (`yyyymm` in UTC), in order; sharing memory where that is all of them.
+///
+/// # Errors
+/// No `timestamp` column, or a null in it.
+pub fn of_month(batch: &RecordBatch, month: i32) -> Result<RecordBatch, NativeError> {
     let months = month_of_rows(batch)?;
-    let chosen = if months.iter().all(|m| *m == month) {
-        batch.clone()
-    } else {
-        let mask: BooleanArray = months.iter().map(|m| Some(*m == month)).collect();
-        filter_record_batch(batch, &mask)?
-    };
-    encode(&with_warehouse_columns(&chosen, batch_id)?)
+    if months.iter().all(|m| *m == month) {
+        return Ok(batch.clone());
+    }
+    let mask: BooleanArray = months.iter().map(|m| Some(*m == month)).collect();
+    Ok(filter_record_batch(batch, &mask)?)
 }
 
 fn with_warehouse_columns(events: &RecordBatch, batch_id: u64) -> Result<RecordBatch, NativeError> {
@@ -343,6 +349,9 @@ mod tests {
         assert_eq!(month(11_017 * day), 200_003);
         assert_eq!(month(20_454 * day - 1), 202_512);
         assert_eq!(month(20_454 * day), 202_601);
+        // 2099-12-31 is day 47481.
+        assert_eq!(month(47_482 * day - 1), 209_912);
+        assert_eq!(month(47_482 * day), 210_001);
     }
 
     #[test]

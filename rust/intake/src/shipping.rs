@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray,
-    UInt32Array,
+    ArrayRef, BinaryArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
 };
-use arrow_select::filter::filter_record_batch;
 use thiserror::Error;
+use unmogrowp_core::native::{self, NativeError};
 use unmogrowp_core::row::{self, Decoder, RowError, StoredReject};
-use unmogrowp_core::schema::at;
 use unmogrowp_spool::{Chunk, Kind, Position};
 
 /// Frames that cannot be read as what they say they are.
@@ -22,6 +18,9 @@ pub enum BatchError {
     Row(#[from] RowError),
     /// The columns made of them.
     #[error("the events cannot be split by month: {0}\nhint: this is a bug, please report it")]
+    Months(#[from] NativeError),
+    /// The columns of the rejects.
+    #[error("the rejects make no table: {0}\nhint: this is a bug, please report it")]
     Columns(#[from] arrow_schema::ArrowError),
 }
 
@@ -37,7 +36,6 @@ pub struct Batch {
     pub events: RecordBatch,
     /// The rejects, in the order they were stored.
     pub rejects: Vec<StoredReject>,
-    months: Vec<u32>,
 }
 
 impl Batch {
@@ -55,30 +53,24 @@ impl Batch {
             rejects.extend(row::decode_rejects(payload)?);
         }
         let events = decoder.finish()?;
-        let times = events.column(at::TIMESTAMP).as_primitive::<TimestampMicrosecondType>();
-        let months = times.values().iter().map(|&us| month(us)).collect();
         let (first, last, damaged_bytes) = (chunk.first, chunk.last, chunk.damaged_bytes);
-        Ok(Self { first, last, damaged_bytes, events, rejects, months })
+        Ok(Self { first, last, damaged_bytes, events, rejects })
     }
 
     /// Months (`yyyymm`, UTC) of its events' timestamps, ascending.
-    pub fn months(&self) -> Vec<u32> {
-        let mut months = self.months.clone();
-        months.sort_unstable();
-        months.dedup();
-        months
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn months(&self) -> Result<Vec<i32>, BatchError> {
+        Ok(native::months(&self.events)?)
     }
 
     /// The events of one month, in order.
     ///
     /// # Errors
     /// A bug.
-    pub fn of_month(&self, month: u32) -> Result<RecordBatch, BatchError> {
-        let is_in: Vec<bool> = self.months.iter().map(|&m| m == month).collect();
-        if is_in.iter().all(|&is_in| is_in) {
-            return Ok(self.events.clone());
-        }
-        Ok(filter_record_batch(&self.events, &BooleanArray::from(is_in))?)
+    pub fn of_month(&self, month: i32) -> Result<RecordBatch, BatchError> {
+        Ok(native::of_month(&self.events, month)?)
     }
 
     /// The rejects as a table with the columns of the warehouse's `rejects`.
@@ -115,39 +107,4 @@ impl Batch {
 /// The warehouse has no nulls here: nothing is the empty text.
 fn known(text: Option<&String>) -> &str {
     text.map_or("", String::as_str)
-}
-
-/// Year and month as `yyyymm` of a time in microseconds since 1970.
-fn month(us: i64) -> u32 {
-    // Days since 0000-03-01, so that a leap day ends its year (Hinnant's civil_from_days).
-    let days = us.div_euclid(86_400_000_000) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    u32::try_from(year * 100 + month).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::month;
-
-    #[test]
-    fn months_change_at_midnight_utc_of_their_first_day() {
-        let day = 86_400_000_000;
-        assert_eq!(month(0), 197_001);
-        assert_eq!(month(-1), 196_912);
-        // 2000-02-29 is day 11016.
-        assert_eq!((month(11_016 * day), month(11_017 * day)), (200_002, 200_003));
-        assert_eq!(
-            (month(1_767_225_600_000_000 - 1), month(1_767_225_600_000_000)),
-            (202_512, 202_601)
-        );
-        // 2099-12-31 is day 47481.
-        assert_eq!((month(47_482 * day - 1), month(47_482 * day)), (209_912, 210_001));
-    }
 }

@@ -135,8 +135,8 @@ impl Batch {
 
     /// Months (`yyyymm`, UTC) of its events, ascending.
     #[getter]
-    fn months(&self) -> Vec<u32> {
-        self.batch.months()
+    fn months(&self, py: Python<'_>) -> PyResult<Vec<i32>> {
+        py.enter(|| self.batch.months().map_err(Unread::Batch))
     }
 
     /// The refused records, with the columns of the warehouse's `rejects`.
@@ -146,7 +146,7 @@ impl Batch {
 
     /// The events as Arrow, of one month or all.
     #[pyo3(signature = (month=None))]
-    fn events(&self, py: Python<'_>, month: Option<u32>) -> PyResult<Batches> {
+    fn events(&self, py: Python<'_>, month: Option<i32>) -> PyResult<Batches> {
         let events = py.enter(|| match month {
             Some(month) => self.batch.of_month(month).map_err(Unread::Batch),
             None => Ok(self.batch.events.clone()),
