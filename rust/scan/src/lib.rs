@@ -1,10 +1,5 @@
 //! Bytes in, positions out: the scanning kernels under the parser, behind safe functions.
 
-#[allow(unsafe_code, reason = "advice on memory is a system call")]
-mod pages;
-
-pub use pages::prefer_large_pages;
-
 /// Byte range of every line of `body`, without its `\n` and without a trailing `\r`.
 ///
 /// Blank lines are yielded too: the caller decides what a blank line means.

@@ -8,8 +8,6 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use unmogrowp_scan::prefer_large_pages;
-
 use super::Tag;
 use super::row::{Key, Layout, Row, Step, Wide, Word};
 use super::walk::{Person, Walk};
@@ -162,9 +160,8 @@ impl<K: Key, W: Word> Filing<K, W> {
         }
     }
 
-    /// File one row.
+    /// File one row of a person known by a mixed key.
     pub(super) fn push(&mut self, key: K, mut step: Step) -> Result<(), Unfit> {
-        let key = key.mixed();
         let at = self.slot.of(key);
         if step.tag.is_conversion() {
             let conversions = &mut self.drawers[at].conversions;
@@ -205,7 +202,7 @@ impl Filing<u64, Wide> {
 
     pub(crate) fn file(&mut self, key: u64, step: Step) {
         self.extent.add(step);
-        let filed = self.push(key, step);
+        let filed = self.push(key.mixed(), step);
         debug_assert!(filed.is_ok(), "a wide word has room for any step");
     }
 
@@ -221,9 +218,7 @@ impl<K: Key, W: Word> Blocks<K, W> {
     const BLOCK_CELLS: usize = BLOCK_ROWS * Row::<K, W>::CELLS;
 
     fn new(count: usize) -> Self {
-        let mut cells = vec![0; count * Self::BLOCK_CELLS];
-        prefer_large_pages(&mut cells);
-        Self { cells, used: 0, rows: PhantomData }
+        Self { cells: vec![0; count * Self::BLOCK_CELLS], used: 0, rows: PhantomData }
     }
 
     /// Add a few rows to a drawer: as many as are staged, or the last.
@@ -529,7 +524,7 @@ mod tests {
         let mut filing = Filing::new(bits, layout, rows.len());
         for (person, time) in rows {
             let tag = Tag::touch(u32::try_from(*person).unwrap());
-            filing.push(person << shift, Step { time: *time, row: 0, tag }).unwrap();
+            filing.push((person << shift).mixed(), Step { time: *time, row: 0, tag }).unwrap();
         }
         all.add(filing, 0, Vec::new()).unwrap();
         all

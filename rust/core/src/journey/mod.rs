@@ -12,6 +12,7 @@ mod read;
 mod row;
 mod walk;
 
+use std::fmt::{self, Debug, Formatter};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -275,6 +276,8 @@ impl<'a> Effort<'a> {
 #[derive(Debug)]
 pub struct Journeys {
     source: Source,
+    /// What [`Journeys::in_order`] needs, from its first call on.
+    laid: OnceLock<Laid>,
     channels: Labels,
     conversions: Conversions,
     lens: Lens,
@@ -283,12 +286,29 @@ pub struct Journeys {
 
 #[derive(Debug)]
 enum Source {
-    Filed(Box<dyn People>, OnceLock<Laid>),
+    /// People who converted, at least, and who else there is.
+    Filed(Box<dyn People>, Everybody),
     /// Aggregated paths: as many people as there are paths.
     Paths(Laid),
 }
 
-/// All touches, person by person, and the span of each conversion.
+/// Files everybody's rows anew.
+type File = Box<dyn Fn(Effort<'_>) -> Result<Box<dyn People>, TableError> + Send + Sync>;
+
+/// People who did not convert matter to few models, so that they are filed when one asks.
+enum Everybody {
+    /// They were filed with the others.
+    Here,
+    Later(File, OnceLock<Box<dyn People>>),
+}
+
+impl Debug for Everybody {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        to.write_str(if matches!(self, Self::Here) { "Here" } else { "Later" })
+    }
+}
+
+/// Touches, person by person, and the span of each conversion.
 #[derive(Debug, Default)]
 struct Laid {
     touches: Vec<Touch>,
@@ -302,9 +322,31 @@ impl Journeys {
         conversions: Conversions,
         settings: Settings,
     ) -> Self {
-        let lens = Lens::new(settings, rows.extent().has_views);
-        let source = Source::Filed(Box::new(rows), OnceLock::new());
-        Self { source, channels, conversions, lens, policy: settings.policy }
+        Self::of(Box::new(rows), Everybody::Here, channels, conversions, settings)
+    }
+
+    /// Of rows that are those of all who converted; `everybody` files all.
+    fn of_converting<K: row::Key, W: row::Word>(
+        rows: Filed<K, W>,
+        everybody: File,
+        channels: Labels,
+        conversions: Conversions,
+        settings: Settings,
+    ) -> Self {
+        let everybody = Everybody::Later(everybody, OnceLock::new());
+        Self::of(Box::new(rows), everybody, channels, conversions, settings)
+    }
+
+    fn of(
+        people: Box<dyn People>,
+        everybody: Everybody,
+        channels: Labels,
+        conversions: Conversions,
+        settings: Settings,
+    ) -> Self {
+        let lens = Lens::new(settings, people.extent().has_views);
+        let source = Source::Filed(people, everybody);
+        Self { source, laid: OnceLock::new(), channels, conversions, lens, policy: settings.policy }
     }
 
     /// How many conversions there are.
@@ -328,13 +370,14 @@ impl Journeys {
         make: impl Fn() -> T + Sync,
         take: impl Fn(&mut T, Person<'_>) + Sync,
     ) -> Result<Vec<T>, TableError> {
+        let crowd = self.crowd(who, effort)?;
         let taken = AtomicUsize::new(0);
         let work = || {
             let mut made = make();
-            self.each(who, effort, &taken, &mut |person| take(&mut made, person));
+            self.each(&crowd, who, effort, &taken, &mut |person| take(&mut made, person));
             made
         };
-        let threads = effort.threads.min(self.drawer_count());
+        let threads = effort.threads.min(crowd.drawer_count());
         let made = thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let own = work();
@@ -348,32 +391,40 @@ impl Journeys {
         Ok(made)
     }
 
-    fn drawer_count(&self) -> usize {
+    /// Those who are meant.
+    fn crowd(&self, who: Who, effort: Effort<'_>) -> Result<Crowd<'_>, TableError> {
         match &self.source {
-            Source::Filed(people, _) => people.drawer_count(),
-            Source::Paths(_) => 1,
+            Source::Paths(laid) => Ok(Crowd::Paths(laid)),
+            Source::Filed(_, Everybody::Later(file, filed)) if who == Who::All => {
+                if filed.get().is_none() {
+                    let _ = filed.set(file(effort)?);
+                }
+                filed.get().map(|people| Crowd::Filed(&**people)).ok_or(TableError::Cancelled)
+            }
+            Source::Filed(people, _) => Ok(Crowd::Filed(&**people)),
         }
     }
 
     /// Call `take` with the people of the drawers that nobody has `taken` yet.
     fn each(
         &self,
+        crowd: &Crowd<'_>,
         who: Who,
         effort: Effort<'_>,
         taken: &AtomicUsize,
         take: &mut dyn FnMut(Person<'_>),
     ) {
-        let count = self.drawer_count();
+        let count = crowd.drawer_count();
         let mut next = || {
             let drawer = taken.fetch_add(1, Ordering::Relaxed);
             (drawer < count && effort.go_on().is_ok()).then_some(drawer)
         };
-        match &self.source {
-            Source::Filed(people, _) => {
+        match crowd {
+            Crowd::Filed(people) => {
                 let mut walk = Walk::new(&self.conversions.names, &self.lens, self.policy);
                 people.each(who, &mut next, &mut walk, take);
             }
-            Source::Paths(laid) => {
+            Crowd::Paths(laid) => {
                 while next().is_some() {
                     laid.each(take);
                 }
@@ -381,19 +432,20 @@ impl Journeys {
         }
     }
 
-    /// All touches in order, kept from the first call on.
+    /// The touches of all who converted, in order, kept from the first call on.
     fn laid(&self, effort: Effort<'_>) -> Result<&Laid, TableError> {
-        let laid = match &self.source {
-            Source::Paths(laid) => return Ok(laid),
-            Source::Filed(_, laid) => laid,
-        };
-        if let Some(laid) = laid.get() {
+        if let Source::Paths(laid) = &self.source {
             return Ok(laid);
         }
+        if let Some(laid) = self.laid.get() {
+            return Ok(laid);
+        }
+        let (who, none) = (Who::Converting, AtomicUsize::new(0));
         let mut made = Laid { spans: vec![Span::default(); self.len()], ..Laid::default() };
-        self.each(Who::All, effort, &AtomicUsize::new(0), &mut |person| made.put(person));
+        let crowd = self.crowd(who, effort)?;
+        self.each(&crowd, who, effort, &none, &mut |person| made.put(person));
         effort.go_on()?;
-        Ok(laid.get_or_init(|| made))
+        Ok(self.laid.get_or_init(|| made))
     }
 
     /// Call `take` with the number and the journey of each conversion, in input order.
@@ -472,6 +524,21 @@ impl Journeys {
                 (extent.first_us <= extent.last_us).then_some((extent.first_us, extent.last_us))
             }
             Source::Paths(_) => None,
+        }
+    }
+}
+
+/// People to go through.
+enum Crowd<'a> {
+    Filed(&'a dyn People),
+    Paths(&'a Laid),
+}
+
+impl Crowd<'_> {
+    fn drawer_count(&self) -> usize {
+        match self {
+            Self::Filed(people) => people.drawer_count(),
+            Self::Paths(_) => 1,
         }
     }
 }

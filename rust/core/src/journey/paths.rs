@@ -1,5 +1,6 @@
 //! Aggregated paths in, journeys without times out.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::cast::AsArray;
@@ -148,6 +149,7 @@ impl Paths<'_> {
         };
         Journeys {
             source: Source::Paths(Laid { touches: self.touches, spans: self.spans }),
+            laid: OnceLock::new(),
             channels: self.channels.finish(),
             conversions,
             lens: Lens::default(),

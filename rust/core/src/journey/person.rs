@@ -48,7 +48,7 @@ impl PersonKind {
 }
 
 /// Makes keys of one kind.
-pub(super) trait Persons: Clone + Send + Sync {
+pub(super) trait Persons: Clone + Send + Sync + 'static {
     type Key: Key;
 
     /// One key per row of a chunk without nulls: equal where the values are equal.

@@ -10,9 +10,9 @@ use arrow_schema::{DataType, SchemaRef};
 use arrow_select::concat::concat;
 use arrow_select::filter::filter;
 
-use super::group::{Extent, Unfit, drawer_bits};
+use super::group::{Extent, People, Unfit, drawer_bits};
 use super::person::{Digests, Integers, PersonKind, Persons};
-use super::row::{Narrow, Word};
+use super::row::{Key, Layout, Narrow, Word};
 use super::{
     Conversions, Effort, Filed, Filing, Journeys, Labels, Settings, Step, Tag, UNATTRIBUTED, Wide,
 };
@@ -47,83 +47,127 @@ pub fn read(
     settings: Settings,
     effort: Effort<'_>,
 ) -> Result<Journeys, TableError> {
-    // An empty batch has every check of the schema done even where the table has no rows.
-    let empty = RecordBatch::new_empty(schema.clone());
     let rows = batches.iter().try_fold(0, |first, batch| next_first(first, batch.num_rows()))?;
-    let plan = Plan { empty, names, rows, settings, effort };
-    match PersonKind::of(find(&plan.empty, &names.user, "user")?, &names.user)? {
-        PersonKind::Integer => plan.read(&Integers, batches),
-        PersonKind::Bytes => plan.read(&Digests::new(effort.salt), batches),
+    let table = Arc::new(Table {
+        empty: RecordBatch::new_empty(schema.clone()),
+        batches: batches.to_vec(),
+        names: names.clone(),
+        rows,
+    });
+    match PersonKind::of(find(&table.empty, &names.user, "user")?, &names.user)? {
+        PersonKind::Integer => table.journeys(&Integers, settings, effort),
+        PersonKind::Bytes => table.journeys(&Digests::new(effort.salt), settings, effort),
     }
 }
 
-/// What all threads have to know.
-struct Plan<'a> {
+/// A table to be read, perhaps twice.
+struct Table {
+    /// Every check of the schema is done on it, also where the table has no rows.
     empty: RecordBatch,
-    names: &'a Names,
+    batches: Vec<RecordBatch>,
+    names: Names,
     rows: usize,
-    settings: Settings,
-    effort: Effort<'a>,
 }
 
-impl Plan<'_> {
-    fn read<P: Persons>(
-        &self,
+/// What is found by a first glance: how long times reach, and who converted.
+struct Glance {
+    times: Extent,
+    converting: Converting,
+}
+
+impl Table {
+    /// In words as short as they can be.
+    fn journeys<P: Persons>(
+        self: &Arc<Self>,
         persons: &P,
-        batches: &[RecordBatch],
+        settings: Settings,
+        effort: Effort<'_>,
     ) -> Result<Journeys, TableError> {
-        let times = self.times(batches)?;
-        match self.file::<P, Narrow>(persons, batches, times) {
+        let glance = self.glance(persons, effort)?;
+        match self.journeys_of::<P, Narrow>(persons, &glance, settings, effort) {
             Err(Failure::Unfit) => {}
             Err(Failure::Table(error)) => return Err(error),
             Ok(journeys) => return Ok(journeys),
         }
-        match self.file::<P, Wide>(persons, batches, times) {
-            Ok(journeys) => Ok(journeys),
-            Err(Failure::Table(error)) => Err(error),
-            Err(Failure::Unfit) => {
-                Err(TableError::TooMany { what: "channels and conversions", max: NULL })
-            }
-        }
+        self.journeys_of::<P, Wide>(persons, &glance, settings, effort).map_err(Failure::told)
     }
 
-    /// The first and the last time.
-    fn times(&self, batches: &[RecordBatch]) -> Result<Extent, TableError> {
-        let mut first_row = 0;
-        let mut extent = Extent::default();
-        for batch in batches.iter().flat_map(slices) {
-            self.effort.go_on()?;
-            let column = find(&batch, &self.names.time, "time")?;
-            for time in &*times(column, &self.names.time, first_row)? {
+    /// File the rows of everybody who converted now, and those of all when somebody wants them.
+    fn journeys_of<P: Persons, W: Word>(
+        self: &Arc<Self>,
+        persons: &P,
+        glance: &Glance,
+        settings: Settings,
+        effort: Effort<'_>,
+    ) -> Result<Journeys, Failure> {
+        let Glance { times, converting } = glance;
+        let (filed, read) = self.file::<P, W>(persons, *times, Some(converting), effort)?;
+        let (channels, conversions) = read.finish(&self.names)?;
+        let (table, persons, times) = (self.clone(), persons.clone(), *times);
+        let everybody = move |effort: Effort<'_>| {
+            let (filed, _) =
+                table.file::<P, W>(&persons, times, None, effort).map_err(Failure::told)?;
+            Ok(Box::new(filed) as Box<dyn People>)
+        };
+        Ok(Journeys::of_converting(filed, Box::new(everybody), channels, conversions, settings))
+    }
+
+    fn glance<P: Persons>(&self, persons: &P, effort: Effort<'_>) -> Result<Glance, TableError> {
+        let names = &self.names;
+        self.reader::<P, Wide>(persons, Filing::new(0, Layout::default(), 0), None).check()?;
+        let is_conversion = |batch: &RecordBatch| {
+            booleans(find(batch, &names.is_conversion, "is_conversion")?, &names.is_conversion)
+        };
+        let mut count = 0;
+        for batch in &self.batches {
+            count += is_conversion(batch)?.true_count();
+        }
+        let mut converting = Converting::new(count);
+        let (mut first_row, mut extent) = (0, Extent::default());
+        for batch in self.batches.iter().flat_map(slices) {
+            effort.go_on()?;
+            let column = find(&batch, &names.time, "time")?;
+            for time in &*times(column, &names.time, first_row)? {
                 extent.first_us = extent.first_us.min(*time);
                 extent.last_us = extent.last_us.max(*time);
             }
+            let users = filter(find(&batch, &names.user, "user")?, &is_conversion(&batch)?)?;
+            persons.of(&users).iter().for_each(|key| converting.insert(key.mixed()));
             first_row += batch.num_rows();
         }
-        Ok(extent)
+        Ok(Glance { times: extent, converting })
     }
 
-    /// Read the table, each thread a run of its rows.
+    fn reader<'a, P: Persons, W: Word>(
+        &'a self,
+        persons: &'a P,
+        rows: Filing<P::Key, W>,
+        wanted: Option<&'a Converting>,
+    ) -> Reader<'a, P, W> {
+        let (names, read) = (&self.names, Read::new(&self.names));
+        Reader { names, empty: &self.empty, persons, wanted, read, rows, first_row: 0 }
+    }
+
+    /// Read the rows of all who are `wanted`, each thread a run of them.
     fn file<P: Persons, W: Word>(
         &self,
         persons: &P,
-        batches: &[RecordBatch],
         times: Extent,
-    ) -> Result<Journeys, Failure> {
-        let layout = times.layout();
-        let bits = drawer_bits(self.rows);
+        wanted: Option<&Converting>,
+        effort: Effort<'_>,
+    ) -> Result<(Filed<P::Key, W>, Read), Failure> {
+        let (layout, bits) = (times.layout(), drawer_bits(self.rows));
         let work = |part: Vec<RecordBatch>, first_row: usize| {
             let count = part.iter().map(RecordBatch::num_rows).sum();
-            let (read, rows) = (Read::new(self.names), Filing::new(bits, layout, count));
-            let mut reader = Reader { names: self.names, persons, read, rows, first_row };
-            reader.batch(&self.empty)?;
+            let mut reader = self.reader(persons, Filing::new(bits, layout, count), wanted);
+            reader.first_row = first_row;
             for batch in part.iter().flat_map(slices) {
-                self.effort.go_on()?;
+                effort.go_on()?;
                 reader.batch(&batch)?;
             }
             Ok(reader)
         };
-        let mut parts = split(batches, self.rows, self.effort.threads).into_iter();
+        let mut parts = split(&self.batches, self.rows, effort.threads).into_iter();
         let (own, _) = parts.next().unwrap_or_default();
         let readers: Vec<Result<Reader<'_, P, W>, Failure>> = thread::scope(|scope| {
             let others: Vec<_> =
@@ -133,15 +177,43 @@ impl Plan<'_> {
         });
         let mut filed = Filed::new(bits, layout);
         filed.extend(times);
-        let mut all = Read::new(self.names);
+        let mut all = Read::new(&self.names);
         // Of several failures the one of the earliest row is told.
         for reader in readers {
             let Reader { read, rows, .. } = reader?;
             let first_conversion = narrow(all.conversions.rows.len());
             filed.add(rows, first_conversion, all.absorb(read)?)?;
         }
-        let (channels, conversions) = all.finish(self.names)?;
-        Ok(Journeys::new(filed, channels, conversions, self.settings))
+        Ok((filed, all))
+    }
+}
+
+/// Everybody who converted and few others: one bit per person, of eight per conversion.
+struct Converting {
+    bits: Vec<u64>,
+    shift: u32,
+}
+
+impl Converting {
+    fn new(conversions: usize) -> Self {
+        let size = (8 * conversions).next_power_of_two().max(64);
+        Self { bits: vec![0; size / 64], shift: u64::BITS - size.ilog2() }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "the shift leaves few bits")]
+    fn place(&self, key: impl Key) -> (usize, u32) {
+        let place = key.place() >> self.shift;
+        ((place >> 6) as usize, place as u32 % u64::BITS)
+    }
+
+    fn insert(&mut self, key: impl Key) {
+        let (word, bit) = self.place(key);
+        self.bits[word] |= 1 << bit;
+    }
+
+    fn has(&self, key: impl Key) -> bool {
+        let (word, bit) = self.place(key);
+        self.bits[word] >> bit & 1 != 0
     }
 }
 
@@ -157,6 +229,16 @@ enum Failure {
     Table(TableError),
     /// They need wider words.
     Unfit,
+}
+
+impl Failure {
+    /// Of words that have room for anything a table may hold.
+    fn told(self) -> TableError {
+        match self {
+            Self::Table(error) => error,
+            Self::Unfit => TableError::TooMany { what: "channels and conversions", max: NULL },
+        }
+    }
 }
 
 impl From<TableError> for Failure {
@@ -335,7 +417,10 @@ impl Read {
 /// Reads a run of rows.
 struct Reader<'a, P: Persons, W> {
     names: &'a Names,
+    empty: &'a RecordBatch,
     persons: &'a P,
+    /// Whose rows are filed; all are read.
+    wanted: Option<&'a Converting>,
     read: Read,
     rows: Filing<P::Key, W>,
     first_row: usize,
@@ -362,9 +447,12 @@ impl<P: Persons, W: Word> Reader<'_, P, W> {
             self.read.ids.push(filter(ids, &chunk.is_conversion).map_err(TableError::from)?);
         }
         let tags = self.tags(&chunk)?;
-        let rows = chunk.keys.iter().zip(&*chunk.times).zip(&tags);
-        for (row, ((key, time), tag)) in (narrow(self.first_row)..).zip(rows) {
-            self.rows.push(*key, Step { time: *time, row, tag: *tag })?;
+        let rows = self.wanted_rows(&chunk.keys);
+        for row in rows {
+            let number = narrow(self.first_row) + row;
+            let row = row as usize;
+            let step = Step { time: chunk.times[row], row: number, tag: tags[row] };
+            self.rows.push(chunk.keys[row].mixed(), step)?;
         }
         self.first_row += batch.num_rows();
         Ok(())
@@ -398,6 +486,25 @@ impl<P: Persons, W: Word> Reader<'_, P, W> {
                 Ok(self.read.currencies.column(&Bytes::text(a, name)?, a.len()))
             })?,
         })
+    }
+
+    /// Whatever is wrong with the schema.
+    fn check(mut self) -> Result<(), TableError> {
+        self.batch(self.empty).map_err(Failure::told)
+    }
+
+    /// Which rows of a chunk are filed; without a branch, as nobody can foresee them.
+    fn wanted_rows(&self, keys: &[P::Key]) -> Vec<u32> {
+        let all = 0..narrow(keys.len());
+        let Some(wanted) = self.wanted else { return all.collect() };
+        let mut rows = vec![0; keys.len()];
+        let mut count = 0;
+        for (row, key) in all.zip(keys) {
+            rows[count] = row;
+            count += usize::from(wanted.has(key.mixed()));
+        }
+        rows.truncate(count);
+        rows
     }
 
     /// What each row says: first as if all were touches, then the conversions.
