@@ -5,7 +5,6 @@ Everything goes through the public doors: the commands, the HTTP routes and the 
 
 import argparse
 import contextlib
-import http.client
 import json
 import queue
 import shutil
@@ -15,13 +14,13 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, cast
 
 from unmogrowp.errors import UnmogrowpError
+from unmogrowp.sending import Connection, Json, Progress, Senders
 from unmogrowp.simulate import Scenario, simulate
 
 if TYPE_CHECKING:
@@ -32,11 +31,8 @@ MODELS = ("first_touch", "last_touch", "linear", "position_based", "time_decay")
 DATA_DIR = Path("unmogrowp-data-demo")
 COHORT_DAYS = (1, 7, 14)
 SDK_USERS = 150
-CONNECTIONS = 4
 START_S = 60.0
 VISIBLE_S = 120.0
-
-Json = dict[str, object]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -252,121 +248,12 @@ def send_month(url: str, key: str, chunks: "Iterator[bytes]", *, events: int) ->
     Returns:
         Events sent; every one of them was answered, and none refused.
     """
-    progress = Progress(events, "simulated events sent")
-    senders = Senders(url, key, progress)
-    sent = 0
-    for chunk in chunks:
-        senders.give(chunk)
-        sent += chunk.count(b"\n")
-    senders.finish()
-    progress.finish()
-    return sent
-
-
-class Senders:
-    """A few connections that post bodies from one short queue."""
-
-    def __init__(self, url: str, key: str, progress: "Progress") -> None:
-        self._url, self._key, self._progress = url, key, progress
-        self._bodies: queue.Queue[bytes | None] = queue.Queue(maxsize=2 * CONNECTIONS)
-        self._failures = Failures()
-        self._lock = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._work, daemon=True) for _ in range(CONNECTIONS)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def give(self, body: bytes) -> None:
-        """Queue a body; waits while the queue is full."""
-        self._bodies.put(body)
-
-    def finish(self) -> None:
-        """Wait for every answer; the first that was not a plain success is an error."""
-        for _ in self._threads:
-            self._bodies.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._failures.check("the simulator")
-
-    def _work(self) -> None:
-        connection = Connection(self._url, self._key)
-        # An empty queue is not the end: only the mark is, so that a failure drains what is left.
-        while (body := self._bodies.get()) is not None:
-            if self._failures.seen:
-                continue
-            try:
-                answer = connection.post("/v1/events", body)
-            except (OSError, http.client.HTTPException, UnmogrowpError) as error:
-                self._failures(error)
-                continue
-            if answer["rejected"]:
-                self._failures(f"rejects: {cast('list[object]', answer['rejected'])[0]}")
-            with self._lock:
-                self._progress.advance(cast("int", answer["received"]))
-
-
-class Connection:
-    """One kept-alive HTTP connection with a key."""
-
-    def __init__(self, url: str, key: str) -> None:
-        parts = urllib.parse.urlsplit(url)
-        self._http = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
-        self._headers = {"Authorization": f"Bearer {key}"}
-
-    def post(self, path: str, body: bytes) -> Json:
-        """Post NDJSON; waits and tries again where the server asks for it."""
-        return self._ask("POST", path, body)
-
-    def get(self, path: str, **query: str) -> Json:
-        """Get a JSON object."""
-        return self._ask("GET", f"{path}?{urllib.parse.urlencode(query)}", None)
-
-    def _ask(self, method: str, target: str, body: bytes | None) -> Json:
-        for _ in range(60):
-            self._http.request(method, target, body, self._headers)
-            answer = self._http.getresponse()
-            said = answer.read()
-            if answer.status == http.HTTPStatus.OK:
-                return cast("Json", json.loads(said))
-            if answer.status not in {429, 503}:
-                break
-            time.sleep(min(float(answer.headers.get("Retry-After") or 1), 5))
-        text = said.decode(errors="replace")
-        raise UnmogrowpError(f"{method} {target} was answered `{answer.status}`\nhint: {text}")
-
-
-class Progress:
-    """A bar on a terminal, a line per tenth anywhere else."""
-
-    def __init__(self, total: int, what: str, stream: TextIO | None = None) -> None:
-        self._total, self._what = max(total, 1), what
-        self._stream = stream or sys.stderr
-        self._started = time.monotonic()
-        self._count = self._shown = 0
-
-    def advance(self, count: int) -> None:
-        """Count some more."""
-        self._count += count
-        is_bar = self._stream.isatty()
-        step = self._count * (200 if is_bar else 10) // self._total
-        if step == self._shown:
-            return
-        self._shown = step
-        share = min(self._count / self._total, 1.0)
-        rate = self._count / max(time.monotonic() - self._started, 1e-9)
-        text = f"{self._count:>11,} {self._what}, {rate:,.0f} a second"
-        if is_bar:
-            bar = ("█" * int(share * 30)).ljust(30, "·")
-            self._stream.write(f"\r{bar} {text}\x1b[K")
-        else:
-            self._stream.write(f"{text}\n")
-        self._stream.flush()
-
-    def finish(self) -> None:
-        """Leave the bar's line."""
-        if self._stream.isatty():
-            self._stream.write("\n")
+    with Senders(url, key, Progress(events, "simulated events sent")) as senders:
+        for chunk in chunks:
+            senders.give(chunk)
+    if senders.sent.reasons:
+        raise UnmogrowpError(f"the server refused simulated events: {senders.sent.reasons[0]}")
+    return senders.sent.received
 
 
 # --- what came of it ------------------------------------------------------------------------

@@ -6,7 +6,18 @@ import sys
 from collections.abc import Sequence
 
 from unmogrowp import __version__
-from unmogrowp.cli import apps, attribute, doctor, export, keys, parse, report, schema, serve
+from unmogrowp.cli import (
+    apps,
+    attribute,
+    doctor,
+    export,
+    keys,
+    parse,
+    replay,
+    report,
+    schema,
+    serve,
+)
 from unmogrowp.cli.options import Commands, Parser, UsageError, add_command, add_place
 from unmogrowp.errors import ConfigError, MissingExtra, UnmogrowpError
 
@@ -73,7 +84,7 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"unmogrowp {__version__}")
     add_place(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, apps, keys, parse, attribute, report, export, schema, doctor):
+    for command in (serve, apps, keys, parse, attribute, report, export, replay, schema, doctor):
         command.add(commands)
     _add_delegates(commands)
     return parser
