@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from unmogrowp import demo
+from unmogrowp import demo, sending
 from unmogrowp.errors import UnmogrowpError
 
 SDK_EVENTS = 7 * demo.SDK_USERS
@@ -43,7 +43,7 @@ def test_the_demo_stores_what_it_sends_and_shows_five_models(tmp_path: Path) -> 
 
 def test_without_a_terminal_progress_is_a_line_a_tenth() -> None:
     stream = io.StringIO()
-    progress = demo.Progress(1_000, "events sent", stream)
+    progress = sending.Progress(1_000, "events sent", stream)
     for _ in range(100):
         progress.advance(10)
     progress.finish()
@@ -58,7 +58,7 @@ def test_on_a_terminal_progress_is_one_bar() -> None:
     seen: list[bytes] = []
     reader = threading.Thread(target=lambda: seen.append(os.read(ours, 65_536)))
     with os.fdopen(theirs, "w") as terminal:
-        progress = demo.Progress(4, "events sent", terminal)
+        progress = sending.Progress(4, "events sent", terminal)
         progress.advance(2)
         reader.start()
         reader.join()

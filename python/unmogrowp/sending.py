@@ -163,12 +163,15 @@ class Progress:
     Args:
         total: How many there will be.
         what: What is counted.
+        stream: Where it shows; none: stderr.
         is_quiet: Whether it shows on a terminal only.
     """
 
-    def __init__(self, total: int, what: str, *, is_quiet: bool = False) -> None:
+    def __init__(
+        self, total: int, what: str, stream: TextIO | None = None, *, is_quiet: bool = False
+    ) -> None:
         self._total, self._what = max(total, 1), what
-        self._stream: TextIO = sys.stderr
+        self._stream: TextIO = stream or sys.stderr
         self._is_bar = self._stream.isatty()
         self._is_shown = self._is_bar or not is_quiet
         self._started = time.monotonic()
