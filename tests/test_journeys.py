@@ -221,6 +221,8 @@ def test_ctrl_c_ends_a_long_call_at_once():
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
+    # Chunks over the same rows: large without the memory.
+    many = pa.concat_tables([many] * 10)
     timer = threading.Timer(0.1, interrupt)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
