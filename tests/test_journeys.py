@@ -203,6 +203,15 @@ def test_the_module_of_the_same_name_does_not_hide_the_function():
     assert callable(ug.cohorts)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, even where whoever started the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_long_call_at_once():
     count = 6_000_000
     np = pytest.importorskip("numpy")
@@ -221,7 +230,7 @@ def test_ctrl_c_ends_a_long_call_at_once():
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    # Chunks over the same rows: large without the memory.
+    # Chunks of the same rows: large without the memory.
     many = pa.concat_tables([many] * 10)
     timer = threading.Timer(0.1, interrupt)
     timer.start()

@@ -124,5 +124,6 @@ def test_contributing_names_every_room() -> None:
 def test_the_public_face_is_small() -> None:
     import unmogrowp
 
-    assert len(unmogrowp.__all__) <= 20
+    # What the notebook needs, one name a model.
+    assert len(unmogrowp.__all__) <= 24
     assert all(hasattr(unmogrowp, name) for name in unmogrowp.__all__)

@@ -13,6 +13,7 @@ from unmogrowp._core import __version__
 TYPE_CHECKING = False  # `typing` costs more to import than this package.
 if TYPE_CHECKING:
     from unmogrowp.attribution import (
+        Counterfactual,
         FirstNonDirect,
         FirstTouch,
         InverseJ,
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
         LastNonDirect,
         LastTouch,
         Linear,
+        Markov,
         PositionBased,
+        Shapley,
         TimeDecay,
         WShape,
         attribute,
         compare,
+        removal_effects,
     )
     from unmogrowp.cohorts import cohorts
     from unmogrowp.events import Parsed, parse
@@ -49,10 +53,15 @@ _HOMES = {
     "InverseJ": "attribution",
     "WShape": "attribution",
     "TimeDecay": "attribution",
+    "Markov": "attribution",
+    "Shapley": "attribution",
+    "Counterfactual": "attribution",
+    "removal_effects": "attribution",
     "cohorts": "cohorts",
 }
 
 __all__ = [
+    "Counterfactual",
     "FirstNonDirect",
     "FirstTouch",
     "InverseJ",
@@ -61,8 +70,10 @@ __all__ = [
     "LastNonDirect",
     "LastTouch",
     "Linear",
+    "Markov",
     "Parsed",
     "PositionBased",
+    "Shapley",
     "Table",
     "TimeDecay",
     "WShape",
@@ -72,6 +83,7 @@ __all__ = [
     "compare",
     "journeys",
     "parse",
+    "removal_effects",
 ]
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "native_events",
     "parse",
     "posthog_key",
+    "removal_effects",
     "schema",
     "segment_key",
     "simulation_settings",
@@ -214,6 +215,16 @@ class Rule:
     A rule with its parameters, as the kernels take it.
     """
     @staticmethod
+    def counterfactual() -> Rule:
+        """
+        By what a path is without the touch.
+        """
+    @staticmethod
+    def markov(order: int, removal: str, allocation: str) -> Rule:
+        """
+        By what removing a channel costs.
+        """
+    @staticmethod
     def named(name: str) -> Rule:
         """
         The model called `name` with its default parameters.
@@ -227,6 +238,11 @@ class Rule:
     def position_based(first: float, last: float) -> Rule:
         """
         Shares for the ends.
+        """
+    @staticmethod
+    def shapley(game: str) -> Rule:
+        """
+        By what a channel adds to others.
         """
     @staticmethod
     def time_decay(half_life_us: int, is_stepped: bool) -> Rule:
@@ -399,6 +415,11 @@ def parse(
 def posthog_key(body: bytes | bytearray, encoding: str | None = None) -> str | None:
     """
     The project key in the body of a PostHog call.
+    """
+
+def removal_effects(journeys: Journeys, rule: Rule) -> tuple[Batches, float]:
+    """
+    One row per channel with its removal effect, and the probability that a path converts.
     """
 
 def schema() -> list[tuple[str, str, int, str]]:

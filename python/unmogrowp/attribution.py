@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from unmogrowp import _core
 from unmogrowp.journeys import Duration, Journeys, microseconds
@@ -169,6 +169,99 @@ class TimeDecay:
         return _core.Rule.time_decay(microseconds("half_life", self.half_life), self.step)
 
 
+@dataclass(frozen=True)
+class Markov:
+    """By how much of the probability to convert is lost when a channel is removed.
+
+    Paths are a chain whose states are their last touches, `order` of them at most. A channel's
+    effect is the share of the probability to convert that goes with it, and all attributed
+    conversions are shared by the effects. Everything is solved for, nothing simulated.
+
+    Args:
+        order: How many touches make a state, 1 to 8.
+        removal: `redirect_to_null`: paths end where they meet the channel (Anderl et al. 2016);
+            `drop_paths`: the conversions whose path has the channel are lost.
+        allocation: `global`: all conversions by all effects; `per_journey`: each conversion by
+            the effects of the channels of its own path, evenly over the touches of one.
+        name: What its columns are called: `markov`, of a higher order `markov_2` and so on.
+    """
+
+    order: int = 1
+    removal: Literal["redirect_to_null", "drop_paths"] = "redirect_to_null"
+    allocation: Literal["global", "per_journey"] = "global"
+    _: KW_ONLY
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.rule()
+        usual = "markov" if self.order == 1 else f"markov_{self.order}"
+        object.__setattr__(self, "name", self.name or usual)
+
+    def rule(self) -> _core.Rule:
+        """The model as the kernels take it."""
+        return _core.Rule.markov(
+            _whole("order", self.order), str(self.removal), str(self.allocation)
+        )
+
+
+@dataclass(frozen=True)
+class Shapley:
+    """By what a channel adds to coalitions of other channels (Shapley 1953).
+
+    Args:
+        game: What a coalition is worth. `subset`: the conversions of journeys inside it; each
+            distinct channel of a journey then earns the same, so that this is linear credit over
+            distinct channels (Zhao et al. 2018). `conversion_rate`: the conversion rate of
+            journeys inside it, for at most 20 channels; credit may be negative.
+        ordered: For `subset`: whether a channel's credit is filed by the position of each of its
+            occurrences. Sums by channel are the same.
+        name: What its columns are called: `shapley`, `shapley_conversion_rate` or
+            `shapley_ordered`.
+    """
+
+    game: Literal["subset", "conversion_rate"] = "subset"
+    ordered: bool = False
+    _: KW_ONLY
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.rule()
+        if self.ordered and self.game != "subset":
+            raise ValueError(
+                'ordered is for game="subset"\nhint: leave ordered out, or choose that game'
+            )
+        usual = "shapley" if self.game == "subset" else f"shapley_{self.game}"
+        object.__setattr__(
+            self, "name", self.name or ("shapley_ordered" if self.ordered else usual)
+        )
+
+    def rule(self) -> _core.Rule:
+        """The model as the kernels take it."""
+        return _core.Rule.shapley(str(self.game))
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """By how much less a path converts without the touch, among the paths that were seen.
+
+    A touch's share is `max(rate(path) - rate(path without it), 0)`, normalised; all goes to the
+    last touch where no touch makes a difference. A path that nobody took converts never.
+    """
+
+    _: KW_ONLY
+    name: str = "counterfactual"
+
+    def rule(self) -> _core.Rule:
+        """The model as the kernels take it."""
+        return _core.Rule.counterfactual()
+
+
+def _whole(parameter: str, number: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise ValueError(f"{parameter} must be a whole number, got `{number!r}`\nhint: e.g. 1")
+    return number
+
+
 def _names(parameter: str, names: Iterable[str]) -> frozenset[str]:
     if isinstance(names, str):
         raise TypeError(f"{parameter} must be a set, got `{names!r}`\nhint: write {{{names!r}}}")
@@ -232,6 +325,43 @@ def compare(journeys: Journeys, models: Iterable[Model]) -> Table:
     return Table(_core.compare(_checked(journeys).core, rules))
 
 
+class Effects(Table):
+    """Removal effects by channel, and the probability that a path converts at all."""
+
+    def __init__(self, batches: _core.Batches, p_conversion: float) -> None:
+        super().__init__(batches)
+        self._p_conversion = p_conversion
+
+    @property
+    def p_conversion(self) -> float:
+        """Conversions over journeys with touches, converting or not."""
+        return self._p_conversion
+
+
+def removal_effects(journeys: Journeys, model: Markov) -> Effects:
+    """What the removal of each channel costs.
+
+    Args:
+        journeys: From `ug.journeys` or `Journeys.from_paths`.
+        model: The chain and the convention of removal.
+
+    Returns:
+        One row per channel in ascending order, the null channel last: `channel`,
+        `removal_effect`, the share of the probability to convert that is lost without it. That
+        probability is `.p_conversion`.
+
+    >>> import pyarrow as pa
+    >>> import unmogrowp as ug
+    >>> table = pa.table({"path": ["a > b", "b"], "conversions": [1, 1], "nulls": [0, 2]})
+    >>> effects = removal_effects(ug.Journeys.from_paths(table), Markov())
+    >>> effects.p_conversion
+    0.5
+    >>> [round(effect, 9) for effect in effects.column("removal_effect").to_pylist()]
+    [0.25, 1.0]
+    """
+    return Effects(*_core.removal_effects(_checked(journeys).core, _checked_model(model).rule()))
+
+
 def _checked(journeys: Journeys) -> Journeys:
     if not isinstance(journeys, Journeys):
         raise TypeError(
@@ -264,6 +394,14 @@ MODELS: dict[str, type[Model]] = {
     "inverse_j": InverseJ,
     "w_shape": WShape,
     "time_decay": TimeDecay,
+    "markov": Markov,
+    "shapley": Shapley,
+    "counterfactual": Counterfactual,
+}
+VARIANTS: dict[str, Model] = {
+    **{f"markov_{order}": Markov(order) for order in (2, 3, 4)},
+    "shapley_conversion_rate": Shapley("conversion_rate"),
+    "shapley_ordered": Shapley(ordered=True),
 }
 
 
@@ -276,6 +414,9 @@ def model_named(name: str) -> Model:
     >>> model_named("linear")
     Linear(name='linear')
     """
+    if name in VARIANTS:
+        return VARIANTS[name]
     if name not in MODELS:
-        raise ValueError(f"unknown model `{name}`\nhint: there are {', '.join(MODELS)}")
+        known = ", ".join([*MODELS, *VARIANTS])
+        raise ValueError(f"unknown model `{name}`\nhint: there are {known}")
     return MODELS[name]()

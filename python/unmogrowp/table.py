@@ -40,7 +40,6 @@ class Column:
         return f"Column({self.name}, {len(self)} rows)"
 
 
-@final
 class Table:
     """Immutable Arrow columns.
 

@@ -49,6 +49,24 @@ impl Rule {
         Ok(Self(Model::position_based(first, last).map_err(Unfit)?))
     }
 
+    /// By what removing a channel costs.
+    #[staticmethod]
+    fn markov(order: usize, removal: &str, allocation: &str) -> PyResult<Self> {
+        Ok(Self(Model::markov(order, removal, allocation).map_err(Unfit)?))
+    }
+
+    /// By what a channel adds to others.
+    #[staticmethod]
+    fn shapley(game: &str) -> PyResult<Self> {
+        Ok(Self(Model::shapley(game).map_err(Unfit)?))
+    }
+
+    /// By what a path is without the touch.
+    #[staticmethod]
+    fn counterfactual() -> Self {
+        Self(Model::Counterfactual)
+    }
+
     /// Halves with age.
     #[staticmethod]
     fn time_decay(half_life_us: i64, is_stepped: bool) -> PyResult<Self> {
@@ -77,6 +95,20 @@ pub(crate) fn compare(
     let journeys = journeys.inner.clone();
     py.enter_long(move |stop| attribution::compare(&journeys, &models, effort(stop)).map_err(Unfit))
         .map(Batches::from)
+}
+
+/// One row per channel with its removal effect, and the probability that a path converts.
+#[pyfunction]
+pub(crate) fn removal_effects(
+    py: Python<'_>,
+    journeys: &Journeys,
+    rule: &Rule,
+) -> PyResult<(Batches, f64)> {
+    let (journeys, model) = (journeys.inner.clone(), rule.0.clone());
+    py.enter_long(move |stop| {
+        attribution::removal_effects(&journeys, &model, effort(stop)).map_err(Unfit)
+    })
+    .map(|(batch, p_conversion)| (Batches::from(batch), p_conversion))
 }
 
 /// Credit of every conversion under every rule model, for a warehouse: touchpoints of whole persons

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::attribution::{Model, attribute, compare};
 use crate::duration;
-use crate::journey::{Effort, Journeys, Names, Policy, Settings, UNATTRIBUTED, read};
+use crate::journey::{Effort, Journeys, Names, Policy, Settings, UNATTRIBUTED, read, read_paths};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
 use arrow_array::{
@@ -218,4 +218,45 @@ fn a_call_that_is_told_to_stop_says_so() {
         Effort::alone(&stopped),
     );
     assert!(error.unwrap_err().to_string().starts_with("cancelled"));
+}
+
+/// The models of whole paths, as `tests/test_models.py` reads them.
+#[test]
+fn paths_of_the_cases_earn_what_they_should() {
+    let cases: Vec<Value> = serde_json::from_str(file!("paths")).unwrap();
+    for case in cases {
+        let paths = case["paths"].as_array().unwrap();
+        let text = |path: &Value| {
+            let steps = path["path"].as_array().unwrap().iter().map(|step| step.as_str().unwrap());
+            steps.collect::<Vec<_>>().join(" > ")
+        };
+        let count = |name: &str| -> ArrayRef {
+            Arc::new(paths.iter().map(|path| path[name].as_f64()).collect::<Float64Array>())
+        };
+        let names: StringArray = paths.iter().map(text).map(Some).collect();
+        let batch = RecordBatch::try_from_iter([
+            ("path", Arc::new(names) as ArrayRef),
+            ("conversions", count("conversions")),
+            ("nulls", count("nulls")),
+        ])
+        .unwrap();
+        let journeys = read_paths(&batch.schema(), &[batch], " > ", effort().stop).unwrap();
+        for (name, expected) in case["credit"].as_object().unwrap() {
+            let model = match name.as_str() {
+                "markov" => Model::markov(1, "redirect_to_null", "global"),
+                "markov_2" => Model::markov(2, "redirect_to_null", "global"),
+                "shapley_conversion_rate" => Model::shapley("conversion_rate"),
+                "counterfactual" => Ok(Model::Counterfactual),
+                _ => Model::shapley("subset"),
+            };
+            let models = [(name.clone(), model.unwrap())];
+            let table = compare(&journeys, &models, effort()).unwrap();
+            let channels = table.column(0).as_string::<i32>();
+            let credit = table.column(1).as_primitive::<Float64Type>();
+            for row in 0..table.num_rows() - 1 {
+                let wanted = expected[channels.value(row)].as_f64().unwrap();
+                assert!((credit.value(row) - wanted).abs() < 1e-12, "{name} of {}", case["name"]);
+            }
+        }
+    }
 }

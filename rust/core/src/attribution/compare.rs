@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 
 use super::sum::ExactSum;
-use super::{Model, ModelError, Rule};
+use super::{Model, ModelError, Rule, Study};
 use crate::column::{NULL, TableError, narrow};
 use crate::journey::{Effort, Journey, Journeys, Touch, UNATTRIBUTED, Who};
 
@@ -28,19 +28,34 @@ pub fn compare(
             return Err(ModelError::SameName(name.clone()));
         }
     }
-    let rules: Vec<_> =
-        models.iter().map(|(_, model)| Rule::new(model, journeys)).collect::<Result<_, _>>()?;
-    let make = || (Totals::new(journeys, rules.len()), Desk::default());
+    let study = Study::new(journeys, models.iter().map(|(_, model)| model), effort)?;
+    let mut columns = Vec::with_capacity(models.len());
+    for (_, model) in models {
+        columns.push(match study.shares(model, effort)? {
+            Some(shares) => Column::Whole(shares),
+            None => Column::Touches(Rule::new(model, journeys, &study, effort)?),
+        });
+    }
+    let make = || (Totals::new(journeys, columns.len()), Desk::default());
     let made = journeys.fold(Who::Converting, effort, make, |(totals, desk), person| {
         let mut scratch = std::mem::take(&mut desk.scratch);
         person.journeys(journeys.lens(), &mut scratch, |index, journey| {
-            totals.journey(index, &journey, &rules, desk);
+            totals.journey(index, &journey, &columns, desk);
         });
         desk.scratch = scratch;
     })?;
     let totals = made.into_iter().map(|(totals, _)| totals);
-    let totals = totals.reduce(Totals::join).unwrap_or_else(|| Totals::new(journeys, rules.len()));
-    Ok(totals.finish(models)?)
+    let totals =
+        totals.reduce(Totals::join).unwrap_or_else(|| Totals::new(journeys, columns.len()));
+    Ok(totals.finish(models, &columns)?)
+}
+
+/// How a model shares conversions.
+enum Column<'a> {
+    /// Each among its touches.
+    Touches(Rule<'a>),
+    /// All at once among the channels, by rank.
+    Whole(Vec<f64>),
 }
 
 /// Memory kept between people.
@@ -50,6 +65,22 @@ struct Desk {
     /// Of each touch: where its channel's sums begin.
     cells: Vec<usize>,
     weights: Vec<f64>,
+}
+
+/// Which sums.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Conversions,
+    Value,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Conversions => "conversions",
+            Self::Value => "value",
+        }
+    }
 }
 
 /// What there is to share.
@@ -68,6 +99,8 @@ struct Totals<'a> {
     currency_places: Vec<usize>,
     conversions: Vec<ExactSum>,
     values: Vec<ExactSum>,
+    /// By currency: what conversions with touches are worth.
+    attributed: Vec<(ExactSum, ExactSum)>,
 }
 
 impl<'a> Totals<'a> {
@@ -81,6 +114,7 @@ impl<'a> Totals<'a> {
         }
         let cells = (journeys.channels().names.len() + 2) * currencies.len() * models;
         let values = if journeys.conversions().values.is_some() { cells } else { 0 };
+        let attributed = vec![Default::default(); currencies.len()];
         Self {
             journeys,
             models,
@@ -88,6 +122,7 @@ impl<'a> Totals<'a> {
             currency_places,
             conversions: vec![ExactSum::default(); cells],
             values: vec![ExactSum::default(); values],
+            attributed,
         }
     }
 
@@ -104,7 +139,7 @@ impl<'a> Totals<'a> {
         &mut self,
         index: usize,
         journey: &Journey<'_>,
-        rules: &[Rule<'_>],
+        columns: &[Column<'_>],
         desk: &mut Desk,
     ) {
         let conversions = self.journeys.conversions();
@@ -119,14 +154,18 @@ impl<'a> Totals<'a> {
         let cell = |slot| (slot * self.currencies.len() + place) * self.models;
         if journey.touches.is_empty() {
             let cell = cell(self.unattributed());
-            (0..rules.len()).for_each(|model| self.add(cell + model, 1.0, worth));
+            (0..columns.len()).for_each(|model| self.add(cell + model, 1.0, worth));
             return;
         }
+        let attributed = &mut self.attributed[place];
+        attributed.0.add(worth.conversions);
+        attributed.1.add(worth.value.unwrap_or_default());
         let Desk { cells, weights, .. } = desk;
         cells.clear();
         cells.extend(journey.touches.iter().map(|touch| cell(self.slot_of(touch.channel()))));
         weights.resize(journey.touches.len(), 0.0);
-        for (model, rule) in rules.iter().enumerate() {
+        for (model, column) in columns.iter().enumerate() {
+            let Column::Touches(rule) = column else { continue };
             rule.weigh(journey, weights);
             for (cell, weight) in cells.iter().zip(&*weights).filter(|(_, weight)| **weight != 0.0)
             {
@@ -141,6 +180,10 @@ impl<'a> Totals<'a> {
         };
         join(&mut self.conversions, other.conversions);
         join(&mut self.values, other.values);
+        for (own, other) in self.attributed.iter_mut().zip(other.attributed) {
+            own.0.join(other.0);
+            own.1.join(other.1);
+        }
         self
     }
 
@@ -169,7 +212,11 @@ impl<'a> Totals<'a> {
         rows
     }
 
-    fn finish(&self, models: &[(String, Model)]) -> Result<RecordBatch, TableError> {
+    fn finish(
+        &self,
+        models: &[(String, Model)],
+        made: &[Column<'_>],
+    ) -> Result<RecordBatch, TableError> {
         let rows = self.rows();
         let each = self.currencies.len();
         let channels = rows.iter().flat_map(|(_, name)| std::iter::repeat_n(*name, each));
@@ -181,18 +228,45 @@ impl<'a> Totals<'a> {
             fields.push(Field::new("currency", DataType::Utf8, true));
             columns.push(Arc::new(texts.collect::<StringArray>()));
         }
-        for (model, (name, _)) in models.iter().enumerate() {
-            for (what, sums) in [("conversions", &self.conversions), ("value", &self.values)] {
-                if sums.is_empty() {
-                    continue;
+        for (model, ((name, _), made)) in models.iter().zip(made).enumerate() {
+            for what in [What::Conversions, What::Value] {
+                if let Some(sums) = self.column(model, made, what, &rows) {
+                    let field = format!("{name}_{}", what.name());
+                    fields.push(Field::new(field, DataType::Float64, false));
+                    columns.push(Arc::new(Float64Array::from(sums)));
                 }
-                let cells = rows.iter().flat_map(|(slot, _)| slot * each..(slot + 1) * each);
-                let sum = |cell: usize| sums[cell * self.models + model].value();
-                fields.push(Field::new(format!("{name}_{what}"), DataType::Float64, false));
-                columns.push(Arc::new(Float64Array::from_iter_values(cells.map(sum))));
             }
         }
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+
+    /// One model's sums, by row and currency; none where there is no value to sum.
+    fn column(
+        &self,
+        model: usize,
+        made: &Column<'_>,
+        what: What,
+        rows: &[(usize, Option<&str>)],
+    ) -> Option<Vec<f64>> {
+        let sums = match what {
+            What::Conversions => &self.conversions,
+            What::Value => &self.values,
+        };
+        if sums.is_empty() {
+            return None;
+        }
+        let each = self.currencies.len();
+        let cell = |row: usize, place: usize| match made {
+            // Rows are in the order of ranks; behind them stands the row that is no channel.
+            Column::Whole(shares) if row < shares.len() => {
+                let (conversions, value) = &self.attributed[place];
+                let all = if what == What::Conversions { conversions } else { value };
+                shares[row] * all.value()
+            }
+            _ => sums[(rows[row].0 * each + place) * self.models + model].value(),
+        };
+        let places = (0..rows.len()).flat_map(|row| (0..each).map(move |place| (row, place)));
+        Some(places.map(|(row, place)| cell(row, place)).collect())
     }
 }
 

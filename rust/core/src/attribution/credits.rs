@@ -13,7 +13,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take;
 
-use super::{Model, ModelError, NAMES, Rule};
+use super::{Model, ModelError, NAMES, Rule, Study};
 use crate::column::{Bytes, Interner, TableError, find, micros};
 use crate::journey::{Effort, EventSettings, Journeys, Touch, read_events};
 
@@ -44,8 +44,9 @@ pub fn credits(
     let journeys = read_events(schema, given, &persons, settings, effort.stop)?;
     let models: Vec<Model> =
         NAMES.iter().map(|name| Model::parse(name)).collect::<Result<_, _>>()?;
-    let rules: Vec<Rule<'_>> =
-        models.iter().map(|model| Rule::new(model, &journeys)).collect::<Result<_, _>>()?;
+    let study = Study::new(&journeys, &models, effort)?;
+    let rule = |model| Rule::new(model, &journeys, &study, effort);
+    let rules: Vec<Rule<'_>> = models.iter().map(rule).collect::<Result<_, _>>()?;
     let touched = Touched::new(&journeys, &rules, effort)?;
     Ok(touched.table(&table, &journeys)?)
 }

@@ -1,8 +1,14 @@
 //! Journeys in, credit out: how each conversion is shared among its touches.
 
 mod compare;
+mod counterfactual;
 mod credits;
+mod dense;
+mod markov;
+mod paths;
+mod removal;
 mod rules;
+mod shapley;
 pub(crate) mod sum;
 mod touches;
 
@@ -10,10 +16,15 @@ use thiserror::Error;
 
 pub use compare::compare;
 pub use credits::credits;
+pub use markov::Removal;
+pub use removal::removal_effects;
 pub use touches::attribute;
 
+use markov::Effects;
+use paths::{Paths, Ranks};
+
 use crate::column::TableError;
-use crate::journey::{Journey, Journeys, Labels};
+use crate::journey::{Effort, Journey, Journeys, Labels};
 
 /// A model that cannot be used as asked.
 #[derive(Debug, Error)]
@@ -33,6 +44,35 @@ pub enum ModelError {
     /// Time decay over journeys without times.
     #[error("`time_decay` needs times, and aggregated paths have none\nhint: use `ug.journeys`")]
     NoTimes,
+    /// A chain of no or too many touches.
+    #[error("order must be from 1 to {ORDER_MAX}, got `{0}`\nhint: 1 looks at the last touch")]
+    Order(usize),
+    /// A convention nobody has.
+    #[error("no {what} `{name}`\nhint: there are {known}")]
+    Unnamed {
+        /// Of what.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: &'static str,
+    },
+    /// More channels than coalitions can be counted for.
+    #[error(
+        "the conversion-rate game takes at most {max} channels, got `{0}`\n\
+         hint: name rare channels alike, or use game=\"subset\"",
+        max = shapley::CHANNELS_MAX
+    )]
+    TooManyChannels(usize),
+    /// A model that says what channels earn, not touches.
+    #[error(
+        "`{0}` shares all conversions among channels and says nothing of single touches\n\
+         hint: use `ug.compare`, or {1}"
+    )]
+    NoTouches(&'static str, &'static str),
+    /// Removal effects of a model that removes nothing.
+    #[error("removal effects are Markov's, got another model\nhint: pass ug.Markov()")]
+    NotMarkov,
     /// Two columns would have the same name.
     #[error("two models are named `{0}`\nhint: give one of them another `name=`")]
     SameName(String),
@@ -80,7 +120,36 @@ pub enum Model {
         /// Whether the age counts in whole half-lives.
         is_stepped: bool,
     },
+    /// By how much of the probability to convert goes with a channel.
+    Markov {
+        /// How many touches make a state.
+        order: usize,
+        /// What happens to paths without the channel.
+        removal: Removal,
+        /// Whether all conversions are shared by all effects, or each by those of its path.
+        is_global: bool,
+    },
+    /// By what a channel adds to coalitions of others.
+    Shapley {
+        /// What a coalition is worth.
+        game: Game,
+    },
+    /// By how much less a path converts without the touch.
+    Counterfactual,
 }
+
+/// What a coalition of channels is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Game {
+    /// The conversions of journeys inside it: each channel of a path then earns the same, however
+    /// the occurrences of one are filed.
+    Subset,
+    /// The conversion rate of journeys inside it.
+    ConversionRate,
+}
+
+/// The longest memory of a chain.
+const ORDER_MAX: usize = 8;
 
 /// Public names, in the order of the server's columns.
 pub const NAMES: [&str; 10] = [
@@ -135,6 +204,55 @@ impl Model {
         }
     }
 
+    /// A chain, checked.
+    ///
+    /// # Errors
+    /// No such model can be made.
+    pub fn markov(order: usize, removal: &str, allocation: &str) -> Result<Self, ModelError> {
+        if !(1..=ORDER_MAX).contains(&order) {
+            return Err(ModelError::Order(order));
+        }
+        let removal = match removal {
+            "redirect_to_null" => Removal::RedirectToNull,
+            "drop_paths" => Removal::DropPaths,
+            name => return Err(unnamed("removal", name, "redirect_to_null, drop_paths")),
+        };
+        let is_global = match allocation {
+            "global" => true,
+            "per_journey" => false,
+            name => return Err(unnamed("allocation", name, "global, per_journey")),
+        };
+        Ok(Self::Markov { order, removal, is_global })
+    }
+
+    /// A game, checked.
+    ///
+    /// # Errors
+    /// No such model can be made.
+    pub fn shapley(game: &str) -> Result<Self, ModelError> {
+        let game = match game {
+            "subset" => Game::Subset,
+            "conversion_rate" => Game::ConversionRate,
+            name => return Err(unnamed("game", name, "subset, conversion_rate")),
+        };
+        Ok(Self::Shapley { game })
+    }
+
+    /// Whether it looks at all paths at once.
+    fn needs_paths(&self) -> bool {
+        !matches!(self.whole(), Whole::No)
+            || matches!(self, Self::Counterfactual | Self::Markov { .. })
+    }
+
+    /// What it says when asked for touches.
+    fn whole(&self) -> Whole {
+        match self {
+            Self::Markov { is_global: true, .. } => Whole::Effects,
+            Self::Shapley { game: Game::ConversionRate } => Whole::Rates,
+            _ => Whole::No,
+        }
+    }
+
     /// A half-life, checked.
     ///
     /// # Errors
@@ -148,14 +266,71 @@ impl Model {
     }
 }
 
+fn unnamed(what: &'static str, name: &str, known: &'static str) -> ModelError {
+    ModelError::Unnamed { what, name: name.to_owned(), known }
+}
+
+/// Whether a model shares all conversions at once, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    No,
+    Effects,
+    Rates,
+}
+
+/// What models need to know of all journeys; empty where none does.
+pub(crate) struct Study {
+    ranks: Ranks,
+    paths: Paths,
+}
+
+impl Study {
+    pub(crate) fn new<'a>(
+        journeys: &Journeys,
+        models: impl IntoIterator<Item = &'a Model>,
+        effort: Effort<'_>,
+    ) -> Result<Self, TableError> {
+        let ranks = Ranks::new(journeys.channels());
+        let paths = if models.into_iter().any(Model::needs_paths) {
+            Paths::gather(journeys, &ranks, effort)?
+        } else {
+            Paths::default()
+        };
+        Ok(Self { ranks, paths })
+    }
+
+    /// By rank: the share of all attributed conversions that each channel earns, of a model that
+    /// shares them at once.
+    fn shares(&self, model: &Model, effort: Effort<'_>) -> Result<Option<Vec<f64>>, ModelError> {
+        Ok(match (model, model.whole()) {
+            (Model::Markov { order, removal, .. }, Whole::Effects) => {
+                Some(Effects::new(&self.paths, *order, *removal, effort)?.shares())
+            }
+            (_, Whole::Rates) if self.ranks.len > shapley::CHANNELS_MAX => {
+                return Err(ModelError::TooManyChannels(self.ranks.len));
+            }
+            (_, Whole::Rates) => Some(shapley::conversion_rate(&self.paths, effort)?),
+            _ => None,
+        })
+    }
+}
+
 /// A model made ready for the journeys at hand.
 pub(crate) struct Rule<'a> {
     model: &'a Model,
+    study: &'a Study,
     is_direct: Vec<bool>,
+    /// By rank, of a chain that shares each conversion among its path.
+    effects: Vec<f64>,
 }
 
 impl<'a> Rule<'a> {
-    pub(crate) fn new(model: &'a Model, journeys: &Journeys) -> Result<Self, ModelError> {
+    pub(crate) fn new(
+        model: &'a Model,
+        journeys: &Journeys,
+        study: &'a Study,
+        effort: Effort<'_>,
+    ) -> Result<Self, ModelError> {
         if matches!(model, Model::TimeDecay { .. }) && !journeys.is_timed() {
             return Err(ModelError::NoTimes);
         }
@@ -165,7 +340,24 @@ impl<'a> Rule<'a> {
             }
             _ => Vec::new(),
         };
-        Ok(Self { model, is_direct })
+        let effects = match model {
+            Model::Markov { order, removal, is_global: false } => {
+                Effects::new(&study.paths, *order, *removal, effort)?.effects
+            }
+            _ => Vec::new(),
+        };
+        Ok(Self { model, study, is_direct, effects })
+    }
+
+    /// Refuse a model that says nothing of touches.
+    pub(crate) fn refuse_whole(model: &Model) -> Result<(), ModelError> {
+        match model.whole() {
+            Whole::No => Ok(()),
+            Whole::Effects => {
+                Err(ModelError::NoTouches("markov", "Markov(allocation=\"per_journey\")"))
+            }
+            Whole::Rates => Err(ModelError::NoTouches("shapley", "Shapley(game=\"subset\")")),
+        }
     }
 
     /// Fill `weights`, one per touch, with shares that sum to 1. The journey has touches.
@@ -189,6 +381,12 @@ impl<'a> Rule<'a> {
             Model::TimeDecay { half_life_us, is_stepped } => {
                 rules::time_decay(journey, half_life_us, is_stepped, weights);
             }
+            Model::Shapley { .. } => rules::by_channel(touches, |_| 1.0, weights),
+            Model::Markov { .. } => {
+                let effect = |channel| self.effects[self.study.ranks.rank(channel) as usize];
+                rules::by_channel(touches, effect, weights);
+            }
+            Model::Counterfactual => counterfactual::weigh(touches, self.study, weights),
         }
     }
 }

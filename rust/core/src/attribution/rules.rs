@@ -97,3 +97,26 @@ pub(super) fn time_decay(
         *weight /= total;
     }
 }
+
+/// To each channel of the journey as much as `worth` says of it, evenly over its touches; evenly to
+/// all channels where none is worth anything.
+pub(super) fn by_channel(
+    touches: &[Touch],
+    worth: impl Fn(Option<u32>) -> f64,
+    weights: &mut [f64],
+) {
+    let mut order: Vec<usize> = (0..touches.len()).collect();
+    order.sort_by_key(|index| touches[*index].channel());
+    let mut groups: Vec<&[usize]> =
+        order.chunk_by(|a, b| touches[*a].channel() == touches[*b].channel()).collect();
+    // In the order of the journey, so that the numbers of channels do not show in the sum.
+    groups.sort_by_key(|group| group[0]);
+    let worths: Vec<f64> = groups.iter().map(|group| worth(touches[group[0]].channel())).collect();
+    let total: f64 = worths.iter().sum();
+    for (group, worth) in groups.iter().zip(&worths) {
+        let share = if total > 0.0 { worth / total } else { 1.0 / groups.len() as f64 };
+        for index in *group {
+            weights[*index] = share / group.len() as f64;
+        }
+    }
+}

@@ -7,7 +7,7 @@ use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::take::take;
 
-use super::{Model, ModelError, Rule};
+use super::{Model, ModelError, Rule, Study};
 use crate::column::{NULL, TableError, narrow};
 use crate::journey::{Effort, Journeys, Touch, UNATTRIBUTED};
 
@@ -25,7 +25,9 @@ pub fn attribute(
     model: &Model,
     effort: Effort<'_>,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), ModelError> {
-    let rule = Rule::new(model, journeys)?;
+    Rule::refuse_whole(model)?;
+    let study = Study::new(journeys, [model], effort)?;
+    let rule = Rule::new(model, journeys, &study, effort)?;
     let schema = schema(journeys);
     let mut batches = Vec::new();
     let mut out = Out::new(journeys);

@@ -208,6 +208,8 @@ pub struct Conversions {
     pub currencies: Option<(Vec<u32>, Vec<String>)>,
     /// How many conversions each stands for; none: one each.
     pub weights: Option<Vec<f64>>,
+    /// How often each one's path ended without a conversion; none: never.
+    pub nulls: Option<Vec<f64>>,
 }
 
 impl Conversions {
@@ -220,6 +222,7 @@ impl Conversions {
             values: None,
             currencies: None,
             weights: None,
+            nulls: None,
         }
     }
 
@@ -509,6 +512,11 @@ impl Journeys {
     /// How many conversions the one numbered `index` stands for.
     pub fn weight(&self, index: usize) -> f64 {
         self.conversions.weights.as_ref().map_or(1.0, |weights| weights[index])
+    }
+
+    /// How often the path of the one numbered `index` ended without a conversion.
+    pub(crate) fn nulls(&self, index: usize) -> f64 {
+        self.conversions.nulls.as_ref().map_or(0.0, |nulls| nulls[index])
     }
 
     /// How far back its conversions look.

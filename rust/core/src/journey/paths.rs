@@ -29,6 +29,7 @@ pub fn read_paths(
         touches: Vec::new(),
         spans: Vec::new(),
         weights: Vec::new(),
+        nulls: schema.index_of("nulls").is_ok().then(Vec::new),
         values: has_value.then(Vec::new),
         separator,
     };
@@ -48,6 +49,7 @@ struct Paths<'a> {
     touches: Vec<Touch>,
     spans: Vec<Span>,
     weights: Vec<f64>,
+    nulls: Option<Vec<f64>>,
     values: Option<Vec<f64>>,
     separator: &'a str,
 }
@@ -60,8 +62,8 @@ impl Paths<'_> {
             return Err(TableError::Null { name: "conversions".to_owned(), row: first + row });
         }
         self.weights.extend(counts(conversions, "conversions", first)?);
-        if let Ok(nulls) = batch.schema_ref().index_of("nulls") {
-            counts(batch.column(nulls), "nulls", first)?;
+        if let Some(nulls) = &mut self.nulls {
+            nulls.extend(counts(find(batch, "nulls", "nulls")?, "nulls", first)?);
         }
         if let Some(values) = &mut self.values {
             let value = find(batch, "value", "value")?;
@@ -145,6 +147,7 @@ impl Paths<'_> {
         let conversions = Conversions {
             values: self.values,
             weights: Some(self.weights),
+            nulls: self.nulls,
             ..Conversions::unnamed(rows)
         };
         Journeys {

@@ -38,6 +38,41 @@ impl Person<'_> {
     }
 }
 
+impl<'a> Person<'a> {
+    /// Call `take` with the touches of each journey that did not convert: those in no conversion's
+    /// window, cut where a conversion or a gap longer than the click lookback lies between.
+    pub(crate) fn unconverted(
+        &self,
+        lens: &Lens,
+        mut take: impl FnMut(&mut dyn Iterator<Item = &'a Touch>),
+    ) {
+        if !lens.has_unconverted {
+            return;
+        }
+        let mut spans = self.spans.iter().peekable();
+        let mut journey: Vec<&Touch> = Vec::new();
+        for (index, touch) in (0..).zip(self.touches) {
+            let mut is_cut = false;
+            while spans.next_if(|span| span.stop <= index).is_some() {
+                is_cut = true;
+            }
+            // The next conversion is the nearest: whose window it is not in, it is in none.
+            let is_inside = spans.peek().is_some_and(|next| lens.reaches(touch, next.time));
+            let last = journey.last();
+            is_cut |= last.is_some_and(|last| last.age_us(touch.time()) > lens.click_us);
+            if is_cut && !journey.is_empty() {
+                take(&mut journey.drain(..));
+            }
+            if !is_inside {
+                journey.push(touch);
+            }
+        }
+        if !journey.is_empty() {
+            take(&mut journey.drain(..));
+        }
+    }
+}
+
 /// How far back a conversion looks, by the type of the touch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lens {
@@ -45,13 +80,21 @@ pub(crate) struct Lens {
     view_us: u64,
     /// Whether some touch in a span may lie outside its own lookback.
     is_mixed: bool,
+    /// Whether touches of no conversion are journeys of their own.
+    has_unconverted: bool,
 }
 
 impl Lens {
+    /// Whether a touch lies in its own lookback before `time`.
+    fn reaches(&self, touch: &Touch, time: i64) -> bool {
+        touch.age_us(time) <= if touch.is_view() { self.view_us } else { self.click_us }
+    }
+
     pub(crate) fn new(settings: Settings, has_views: bool) -> Self {
         let (click_us, view_us) =
             (settings.click_lookback_us.unsigned_abs(), settings.view_lookback_us.unsigned_abs());
-        Self { click_us, view_us, is_mixed: has_views && click_us != view_us }
+        let is_mixed = has_views && click_us != view_us;
+        Self { click_us, view_us, is_mixed, has_unconverted: true }
     }
 
     fn reach_us(&self) -> u64 {
@@ -68,9 +111,8 @@ impl Lens {
         if !self.is_mixed {
             return Journey { touches, time };
         }
-        let lookback = |touch: &Touch| if touch.is_view() { self.view_us } else { self.click_us };
         scratch.clear();
-        scratch.extend(touches.iter().filter(|touch| touch.age_us(time) <= lookback(touch)));
+        scratch.extend(touches.iter().filter(|touch| self.reaches(touch, time)));
         Journey { touches: scratch, time }
     }
 }

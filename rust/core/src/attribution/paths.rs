@@ -1,0 +1,205 @@
+//! Journeys in, distinct sequences of channels out: how often each converted, and how often not.
+//!
+//! Conversions without touches are in no path. Channels are numbered by name here, and paths are
+//! sorted, so that neither the order of rows nor threads can show in what is computed from them.
+
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use crate::column::{TableError, narrow};
+use crate::journey::{Effort, Journeys, Labels, Person, Who};
+
+/// Distinct paths.
+#[derive(Debug, Default)]
+pub(crate) struct Paths {
+    /// How many channels there are, the null channel last where there is one.
+    pub(crate) channels: usize,
+    ends: Vec<usize>,
+    steps: Vec<u32>,
+    /// How many touches paths have, ascending.
+    lengths: Vec<usize>,
+    /// How often each path converted.
+    pub(crate) conversions: Vec<f64>,
+    /// How often each path ended without a conversion.
+    pub(crate) nulls: Vec<f64>,
+}
+
+/// The number of each channel by name: nothing depends on who came first.
+pub(crate) struct Ranks {
+    /// By number of the journeys' own; the null channel's is the last.
+    of: Vec<u32>,
+    pub(crate) len: usize,
+}
+
+impl Ranks {
+    pub(crate) fn new(labels: &Labels) -> Self {
+        let mut used: Vec<usize> =
+            (0..labels.names.len()).filter(|slot| labels.is_used[*slot]).collect();
+        used.sort_by_key(|slot| &labels.names[*slot]);
+        if labels.has_null {
+            used.push(labels.names.len());
+        }
+        let mut of = vec![0; labels.names.len() + 1];
+        for (rank, slot) in used.iter().enumerate() {
+            of[*slot] = narrow(rank);
+        }
+        Self { of, len: used.len() }
+    }
+
+    pub(crate) fn rank(&self, channel: Option<u32>) -> u32 {
+        self.of[channel.map_or(self.of.len() - 1, |channel| channel as usize)]
+    }
+}
+
+/// Paths as they are found, with their counts.
+#[derive(Default)]
+struct Found {
+    table: HashTable<u32>,
+    ends: Vec<usize>,
+    steps: Vec<u32>,
+    counts: Vec<(f64, f64)>,
+    hasher: foldhash::fast::FixedState,
+}
+
+impl Found {
+    fn path(&self, index: usize) -> &[u32] {
+        &self.steps[index.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[index]]
+    }
+
+    fn add(&mut self, path: &[u32], conversions: f64, nulls: f64) {
+        let Self { table, ends, steps, hasher, .. } = &*self;
+        let known = |index: u32| {
+            let index = index as usize;
+            &steps[index.checked_sub(1).map_or(0, |before| ends[before])..ends[index]]
+        };
+        let hash = hasher.hash_one(path);
+        let found = table.find(hash, |index| known(*index) == path).copied();
+        let index = found.unwrap_or_else(|| {
+            let index = narrow(self.ends.len());
+            self.steps.extend_from_slice(path);
+            self.ends.push(self.steps.len());
+            self.counts.push((0.0, 0.0));
+            let Self { table, ends, steps, hasher, .. } = self;
+            let rehash = |index: &u32| {
+                let index = *index as usize;
+                let start = index.checked_sub(1).map_or(0, |before| ends[before]);
+                hasher.hash_one(&steps[start..ends[index]])
+            };
+            if let Entry::Vacant(free) = table.entry(hash, |other| *other == index, rehash) {
+                free.insert(index);
+            }
+            index
+        });
+        let counts = &mut self.counts[index as usize];
+        counts.0 += conversions;
+        counts.1 += nulls;
+    }
+}
+
+impl Paths {
+    /// All paths of `journeys`, converting or not.
+    pub(crate) fn gather(
+        journeys: &Journeys,
+        ranks: &Ranks,
+        effort: Effort<'_>,
+    ) -> Result<Self, TableError> {
+        let make = || (Found::default(), Scratch::default());
+        let made = journeys.fold(Who::All, effort, make, |(found, scratch), person| {
+            scratch.person(journeys, ranks, &person, found);
+        })?;
+        // Counts of events are whole numbers, whose sums no order changes; aggregated paths, whose
+        // counts may be any, are read by one thread.
+        let mut all = Found::default();
+        for (found, _) in made {
+            for (index, (conversions, nulls)) in found.counts.iter().enumerate() {
+                all.add(found.path(index), *conversions, *nulls);
+            }
+        }
+        Ok(Self::sorted(&all, ranks.len))
+    }
+
+    fn sorted(found: &Found, channels: usize) -> Self {
+        let mut order: Vec<usize> = (0..found.counts.len()).collect();
+        order.sort_unstable_by_key(|index| found.path(*index));
+        let mut paths = Self { channels, ..Self::default() };
+        for index in order {
+            paths.steps.extend_from_slice(found.path(index));
+            paths.ends.push(paths.steps.len());
+            paths.conversions.push(found.counts[index].0);
+            paths.nulls.push(found.counts[index].1);
+        }
+        let lengths: BTreeSet<usize> = (0..paths.len()).map(|at| paths.path(at).len()).collect();
+        paths.lengths = lengths.into_iter().collect();
+        paths
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The channels of the path numbered `index`.
+    pub(crate) fn path(&self, index: usize) -> &[u32] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.steps[start..self.ends[index]]
+    }
+
+    /// Whether some path has so many touches.
+    pub(crate) fn has_length(&self, length: usize) -> bool {
+        self.lengths.binary_search(&length).is_ok()
+    }
+
+    /// The place of a path, if it was seen.
+    pub(crate) fn find(&self, path: &[u32]) -> Option<usize> {
+        let mut low = 0;
+        let mut high = self.len();
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.path(middle).cmp(path) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
+    /// Each path with how often it converted and how often it did not.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u32], f64, f64)> {
+        (0..self.len()).map(|index| (self.path(index), self.conversions[index], self.nulls[index]))
+    }
+}
+
+/// Memory kept between people.
+#[derive(Default)]
+struct Scratch {
+    touches: Vec<crate::journey::Touch>,
+    path: Vec<u32>,
+}
+
+impl Scratch {
+    fn person(
+        &mut self,
+        journeys: &Journeys,
+        ranks: &Ranks,
+        person: &Person<'_>,
+        found: &mut Found,
+    ) {
+        let Self { touches, path } = self;
+        person.journeys(journeys.lens(), touches, |index, journey| {
+            if !journey.touches.is_empty() {
+                path.clear();
+                path.extend(journey.touches.iter().map(|touch| ranks.rank(touch.channel())));
+                found.add(path, journeys.weight(index), journeys.nulls(index));
+            }
+        });
+        person.unconverted(journeys.lens(), |touches| {
+            path.clear();
+            path.extend(touches.map(|touch| ranks.rank(touch.channel())));
+            found.add(path, 0.0, 1.0);
+        });
+    }
+}

@@ -1,0 +1,43 @@
+//! Journeys and a chain in, one row per channel with its removal effect out.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
+
+use super::markov::Effects;
+use super::{Model, ModelError, Study};
+use crate::column::TableError;
+use crate::journey::{Effort, Journeys};
+
+/// `channel, removal_effect`, channels ascending and the null channel last, and the probability
+/// that a path converts.
+///
+/// # Errors
+/// The model is no chain, or the effort was stopped.
+pub fn removal_effects(
+    journeys: &Journeys,
+    model: &Model,
+    effort: Effort<'_>,
+) -> Result<(RecordBatch, f64), ModelError> {
+    let Model::Markov { order, removal, .. } = model else { return Err(ModelError::NotMarkov) };
+    let study = Study::new(journeys, [model], effort)?;
+    let found = Effects::new(&study.paths, *order, *removal, effort)?;
+    let labels = journeys.channels();
+    let used = labels.names.iter().zip(&labels.is_used).filter(|(_, is_used)| **is_used);
+    let mut names: Vec<Option<&str>> = used.map(|(name, _)| Some(name.as_str())).collect();
+    names.sort_unstable();
+    if labels.has_null {
+        names.push(None);
+    }
+    let fields = vec![
+        Field::new("channel", DataType::Utf8, true),
+        Field::new("removal_effect", DataType::Float64, false),
+    ];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(names.into_iter().collect::<StringArray>()),
+        Arc::new(Float64Array::from(found.effects)),
+    ];
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
+    Ok((batch.map_err(TableError::from)?, found.p_conversion))
+}
