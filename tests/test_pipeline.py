@@ -2,6 +2,7 @@
 
 import json
 import random
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -69,15 +70,19 @@ def by_channel(table: pa.Table, name: str) -> dict[str, float]:
     return sums
 
 
+VARIANTS = ("markov_2", "shapley_conversion_rate")
+
+
 def test_library_and_server_give_the_same_credit(tmp_path: Path) -> None:
+    names = [*MODELS, *VARIANTS]
     body = b"".join(simulate(Scenario(app_id=APP, events=6_000, seed=11)))
     lines = body.splitlines()
     journeys = ug.journeys(ug.parse(body).events, conversion=["install", "purchase"])
-    table = ug.compare(journeys, [model_named(name) for name in MODELS]).to_pyarrow()
+    table = ug.compare(journeys, [model_named(name) for name in names]).to_pyarrow()
     with serving(tmp_path / "data") as server:
         send_shuffled(server, lines, seed=3)
         server.settle()
-        for name in MODELS:
+        for name in names:
             expected = by_channel(table, f"{name}_conversions")
             unattributed = expected.pop("(unattributed)")
             rows, alone = credit(server, name)
@@ -86,6 +91,48 @@ def test_library_and_server_give_the_same_credit(tmp_path: Path) -> None:
             assert rows.keys() >= known.keys(), name
             for channel, share in expected.items():
                 assert rows.get(channel, 0.0) == pytest.approx(share, rel=1e-9, abs=1e-9), name
+        assert_same_paths(server, journeys)
+        assert_range_selects_conversions(server)
+
+
+def assert_same_paths(server: Server, journeys: ug.Journeys) -> None:
+    report = server.get("/v1/reports/paths", limit=str(10**6)).json()
+    expected = journeys.to_paths().to_pyarrow().to_pylist()
+    known = {tuple(row["path"]): (row["conversions"], row["nulls"]) for row in expected}
+    found = {tuple(r["channels"]): (r["conversions"], r["nulls"]) for r in report["rows"]}
+    assert found == known
+    assert report["total"]["paths"] == len(known)
+    counts = [row["conversions"] for row in report["rows"]]
+    assert counts == sorted(counts, reverse=True)
+    spent = sum(Decimal(row["value"].get("USD", "0")) for row in report["rows"])
+    assert spent == Decimal(report["total"]["value"]["USD"])
+    assert len(server.get("/v1/reports/paths", limit="3").json()["rows"]) == 3
+    csv = server.get("/v1/reports/paths", accept="text/csv", limit="1").text.splitlines()
+    assert csv[0] == "path,conversions,nulls,rate,value,channels"
+
+
+def assert_range_selects_conversions(server: Server) -> None:
+    """Two halves of the time have all conversions and all journeys without one."""
+    whole, early, late = (
+        server.get("/v1/reports/paths", conversion="install", **bounds).json()["total"]
+        for bounds in ({}, {"to": "2026-01-16"}, {"from": "2026-01-16"})
+    )
+    for name in ("conversions", "nulls"):
+        assert early[name] + late[name] == whole[name]
+        assert early[name]
+        assert late[name]
+    for model in ("markov", "shapley"):
+        rows, alone = credit(server, model, conversion="install", to="2026-01-16")
+        assert sum(rows.values()) == pytest.approx(early["conversions"], rel=1e-9)
+        assert alone > 0
+    by_campaign = server.get("/v1/reports/attribution", model="markov", group_by="campaign").json()
+    assert "campaign" in by_campaign["rows"][0]
+    refused = server.get("/v1/reports/attribution", model="markov", group_by="country")
+    assert refused.status_code == 400
+    assert "whole paths" in refused.json()["detail"]
+    unknown = server.get("/v1/reports/attribution", model="markow")
+    assert unknown.status_code == 400
+    assert "there are first_touch" in unknown.json()["detail"]
 
 
 def test_a_twin_in_sql_agrees_with_the_server(tmp_path: Path) -> None:

@@ -88,9 +88,9 @@ def test_credits_can_be_filtered_and_grouped(warehouse: Warehouse, app: str) -> 
     }
 
 
-def test_an_unknown_model_names_the_known_ones() -> None:
+def test_an_unknown_model_names_the_known_ones(warehouse: Warehouse) -> None:
     with pytest.raises(ValueError, match="unknown model `last`\nhint: one of first_touch, "):
-        Question(1, model="last")
+        attribution(warehouse, Span("a"), Question(1, model="last"))
 
 
 def test_campaigns_show_touches_beside_conversions(warehouse: Warehouse, app: str) -> None:

@@ -194,6 +194,10 @@ class Journeys:
         """
         How many journeys there are: conversions, or aggregated paths.
         """
+    def paths(self, /) -> Batches:
+        """
+        One row per distinct path.
+        """
     @property
     def span_us(self, /) -> tuple[int, int] | None:
         """
@@ -360,12 +364,13 @@ def identity_keys(events: Batches) -> Batches:
 def journeys(
     table: Batches,
     columns: dict[str, str],
-    click_lookback_us: int,
-    view_lookback_us: int,
+    lookbacks_us: tuple[int, int],
     policy: str,
+    unconverted_us: tuple[int, int] | None = None,
 ) -> Journeys:
     """
-    Journeys of any table; `columns` says which column plays which part.
+    Journeys of any table; `columns` says which column plays which part. Journeys that did not convert
+    count only where their last touch lies in `unconverted_us`, a half-open range.
     """
 
 def journeys_from_paths(table: Batches, separator: str) -> Journeys:

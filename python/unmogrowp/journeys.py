@@ -94,6 +94,20 @@ class Journeys:
         span = self._core.span_us
         return span and (_moment(span[0]), _moment(span[1]))
 
+    def to_paths(self) -> Table:
+        """Distinct paths and how often each was taken; `from_paths` takes them again.
+
+        Returns:
+            `path` (a list of channels), `conversions` and `nulls` (how often it did not convert),
+            those that converted most first. Conversions without touches have no path.
+
+        >>> import pyarrow as pa
+        >>> table = pa.table({"path": ["ads > mail", "ads", "ads"], "conversions": [2, 1, 4]})
+        >>> Journeys.from_paths(table).to_paths().column("conversions").to_pylist()
+        [5.0, 2.0]
+        """
+        return Table(self._core.paths())
+
     def __len__(self) -> int:
         return len(self._core)
 
@@ -185,7 +199,7 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
     given = Table.read(table)
     if conversion is None:
         columns = _columns(given, named)
-        return Journeys(_core.journeys(given.batches, columns, click_us, view_us, policy))
+        return Journeys(_core.journeys(given.batches, columns, (click_us, view_us), policy))
     _refuse_columns(named)
     names = [conversion] if isinstance(conversion, str) else list(conversion)
     return Journeys(_core.journeys_of_events(given.batches, names, click_us, view_us, policy))

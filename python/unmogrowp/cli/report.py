@@ -15,12 +15,14 @@ REPORTS: dict[str, tuple[str, ...]] = {
     "overview": ("interval",),
     "campaigns": (),
     "cohorts": ("by", "days"),
+    "paths": ("conversion", "group_by", "currency", "limit"),
 }
 MEANINGS = {
-    "model": "attribution: first_touch, last_touch, linear, …",
-    "conversion": "attribution: one event name (default: all that convert)",
-    "group_by": "attribution: channel, campaign, adset, creative, country, day",
-    "currency": "attribution: only amounts of this currency",
+    "model": "attribution: first_touch, linear, markov, shapley, …",
+    "conversion": "attribution, paths: one event name (default: all that convert)",
+    "group_by": "attribution, paths: channel, campaign, adset, creative; attribution: country, day",
+    "currency": "attribution, paths: only amounts of this currency",
+    "limit": "paths: how many (default: 100)",
     "interval": "overview: hour, day, week, month or total",
     "by": "cohorts: source, campaign, adset or creative",
     "days": "cohorts: e.g. 1,7,30",

@@ -6,16 +6,29 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
 
+from unmogrowp.attribution import model_named
 from unmogrowp.errors import UnmogrowpError
 from unmogrowp.pipeline import Pipeline, rules_of
 from unmogrowp.server.wire import Head, Params, Question, Value
-from unmogrowp.warehouse import attribution, campaigns, cohorts, events, overview, rejects
+from unmogrowp.warehouse import (
+    attribution,
+    campaigns,
+    cohorts,
+    events,
+    overview,
+    paths,
+    rejects,
+    schema,
+)
 from unmogrowp.warehouse.money import decimal_text
 from unmogrowp.warehouse.span import Span
+
+if TYPE_CHECKING:
+    from unmogrowp.journeys import Policy
 
 Report: TypeAlias = dict[str, object]
 
@@ -34,6 +47,7 @@ COLUMNS = {
     "rejects": "received_at index event_id code field message raw raw_base64",
     "overview": "time event_name events users revenue currency",
     "campaigns": "source campaign impressions clicks conversions value currency",
+    "paths": "path conversions nulls rate value",
 }
 
 
@@ -103,8 +117,38 @@ def _attribution(pipeline: Pipeline, params: Params) -> Report:
         currency=cast("str | None", params["currency"]),
         tz=str(params["tz"]),
     )
-    report = attribution.attribution(pipeline.warehouse, _span(params), question)
-    return {"model": question.model, "settings": settings, **report}
+    span = _span(params)
+    if question.model in schema.MODELS:
+        return {"settings": settings, **attribution.attribution(pipeline.warehouse, span, question)}
+    # Not stored with each conversion: computed from all paths when asked for.
+    report = paths.attribution(
+        pipeline.warehouse,
+        span,
+        question,
+        model=model_named(question.model),
+        rules=_path_rules(settings),
+    )
+    return {"settings": settings, **report}
+
+
+def _paths(pipeline: Pipeline, params: Params) -> Report:
+    settings, rule_version = _rules(pipeline, params)
+    conversion = params["conversion"]
+    question = attribution.Question(
+        rule_version,
+        conversions=[str(conversion)] if conversion else cast("list[str]", settings["conversions"]),
+        group_by=cast("attribution.GroupBy", params["group_by"]),
+        currency=cast("str | None", params["currency"]),
+    )
+    rules, limit = _path_rules(settings), cast("int", params["limit"])
+    found = paths.paths(pipeline.warehouse, _span(params), question, rules=rules, limit=limit)
+    return {"settings": settings, **found}
+
+
+def _path_rules(settings: Report) -> paths.Rules:
+    click, view = (cast("int", settings[f"{what}_lookback_us"]) for what in ("click", "view"))
+    policy = cast("Policy", settings["policy"])
+    return paths.Rules(cast("list[str]", settings["conversions"]), (click, view), policy)
 
 
 def _campaigns(pipeline: Pipeline, params: Params) -> Report:
@@ -155,6 +199,7 @@ REPORTS: dict[str, Callable[[Pipeline, Params], Report]] = {
     "attribution": _attribution,
     "campaigns": _campaigns,
     "cohorts": _cohorts,
+    "paths": _paths,
 }
 
 
@@ -167,8 +212,17 @@ def _csv(report: Report, columns: Sequence[str]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _flat(value) for name, value in row.items()} for row in rows)
     return text.getvalue().encode()
+
+
+def _flat(value: object) -> object:
+    """A cell: lists and amounts by currency as one text."""
+    if isinstance(value, dict):
+        return "; ".join(f"{amount} {currency}" for currency, amount in value.items())
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
+    return value
 
 
 def _unattributed(rest: Report, key: str) -> Iterator[Report]:

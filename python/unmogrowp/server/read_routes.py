@@ -221,6 +221,24 @@ async def report_attribution(
     return await _report(request, "attribution", app_id, params)
 
 
+@_reporting("/v1/reports/paths", "conversion", "group_by", "currency", "limit")
+async def report_paths(
+    request: Request[Any, Any, Any],
+    app_id: FromQuery[str],
+    start: From = None,
+    stop: To = None,
+    tz: FromQuery[str] = "UTC",
+    conversion: FromQuery[str | None] = None,
+    group_by: FromQuery[Literal["channel", "campaign", "adset", "creative"]] = "channel",
+    currency: FromQuery[str | None] = None,
+    limit: Limit = None,
+) -> Response[Any]:
+    """Sequences of channels people took and how often each converted, the most frequent first."""
+    params: wire.Params = {**_span(start, stop, tz), "group_by": group_by, "currency": currency}
+    params |= {"conversion": conversion, "limit": PATHS_MAX if limit is None else limit}
+    return await _report(request, "paths", app_id, params)
+
+
 async def _report(
     request: Request[Any, Any, Any], name: str, app_id: str, params: wire.Params
 ) -> Response[Any]:
@@ -229,6 +247,8 @@ async def _report(
 
 
 DIGITS_MAX = 4
+# Without a limit: more paths than people read.
+PATHS_MAX = 100
 
 
 def _days(text: str) -> list[str]:
@@ -247,4 +267,5 @@ HANDLERS = [
     report_campaigns,
     report_cohorts,
     report_attribution,
+    report_paths,
 ]

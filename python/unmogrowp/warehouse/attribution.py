@@ -32,8 +32,6 @@ class Question:
 
     def __post_init__(self) -> None:
         known = (*_OF_TOUCH, *_OF_CONVERSION)
-        if self.model not in MODELS:
-            raise ValueError(f"unknown model `{self.model}`\nhint: one of {', '.join(MODELS)}")
         if self.group_by not in known:
             raise ValueError(f"unknown group_by `{self.group_by}`\nhint: one of {', '.join(known)}")
 
@@ -60,6 +58,8 @@ def attribution(warehouse: Warehouse, span: Span, question: Question) -> Attribu
         sum of credits), `value` and `currency`, ascending; `unattributed` and `total` with
         `conversions` and `value` by currency.
     """
+    if question.model not in MODELS:
+        raise ValueError(f"unknown model `{question.model}`\nhint: one of {', '.join(MODELS)}")
     given = question.values(span)
     sums = warehouse.rows(totals(span, question), given)
     rows = warehouse.rows(_by_key(span, question), given)
@@ -67,8 +67,8 @@ def attribution(warehouse: Warehouse, span: Span, question: Question) -> Attribu
     return {
         "model": question.model,
         "rows": [_row(*pair, question.group_by) for pair in zip(rows, micros, strict=True)],
-        "unattributed": _summed([row for row in sums if not row["is_attributed"]]),
-        "total": _summed(_both(sums)),
+        "unattributed": summed([row for row in sums if not row["is_attributed"]]),
+        "total": summed(sums),
     }
 
 
@@ -120,6 +120,7 @@ def _both(sums: list[Row]) -> list[Row]:
     return [{"currency": c, "micros": micros[c], "conversions": counts[c]} for c in micros]
 
 
-def _summed(rows: list[Row]) -> Row:
+def summed(rows: list[Row]) -> Row:
+    """Conversions and value by currency of rows of `totals`."""
     count = sum(int(str(row["conversions"])) for row in rows)
-    return {"conversions": count, "value": by_currency(rows, "micros")}
+    return {"conversions": count, "value": by_currency(_both(rows), "micros")}

@@ -35,11 +35,16 @@ def conversions(row: Row) -> float:
 
 def values(rows: Sequence[Row], totals: dict[str, int]) -> list[int]:
     """Micros of each row, rounded such that those of a currency add up to its total."""
-    shown = [0] * len(rows)
+    return apportioned([(str(row["currency"]), _read(row, "value")) for row in rows], totals)
+
+
+def apportioned(exact: Sequence[tuple[str, Fraction]], totals: dict[str, int]) -> list[int]:
+    """Integers next to amounts of a currency each, which add up to the total of that currency."""
+    shown = [0] * len(exact)
     for currency, total in totals.items():
-        own = [index for index, row in enumerate(rows) if row["currency"] == currency]
-        exact = [_read(rows[index], "value") for index in own]
-        for index, micros in zip(own, _apportioned(exact, total), strict=True):
+        own = [index for index, (other, _) in enumerate(exact) if other == currency]
+        amounts = [exact[index][1] for index in own]
+        for index, micros in zip(own, _apportioned(amounts, total), strict=True):
             shown[index] = micros
     return shown
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
+use unmogrowp_core::attribution::paths;
 use unmogrowp_core::column::TableError;
 use unmogrowp_core::duration;
 use unmogrowp_core::identity::Graph;
@@ -45,6 +46,13 @@ impl Journeys {
     fn totals(&self, py: Python<'_>) -> PyResult<(f64, f64)> {
         let journeys = self.inner.clone();
         py.enter_long(move |stop| journeys.totals(effort(stop)).map_err(Refused))
+    }
+
+    /// One row per distinct path.
+    fn paths(&self, py: Python<'_>) -> PyResult<Batches> {
+        let journeys = self.inner.clone();
+        py.enter_long(move |stop| paths(&journeys, effort(stop)).map_err(Refused))
+            .map(Batches::from)
     }
 
     /// Time of the first and the last row, in microseconds.
@@ -100,25 +108,31 @@ fn names(mut columns: HashMap<String, String>) -> Names {
         touch_type: optional("touch_type"),
         key_touch: optional("key_touch"),
         conversion_id: optional("conversion_id"),
+        weight: optional("weight"),
     }
 }
 
-/// Journeys of any table; `columns` says which column plays which part.
+/// Journeys of any table; `columns` says which column plays which part. Journeys that did not convert
+/// count only where their last touch lies in `unconverted_us`, a half-open range.
 #[pyfunction]
+#[pyo3(signature = (table, columns, lookbacks_us, policy, unconverted_us=None))]
 pub(crate) fn journeys(
     py: Python<'_>,
     table: &Batches,
     columns: HashMap<String, String>,
-    click_lookback_us: i64,
-    view_lookback_us: i64,
+    lookbacks_us: (i64, i64),
     policy: &str,
+    unconverted_us: Option<(i64, i64)>,
 ) -> PyResult<Journeys> {
-    let settings = settings(click_lookback_us, view_lookback_us, policy)?;
+    let settings = settings(lookbacks_us.0, lookbacks_us.1, policy)?;
     let (schema, batches, names) = (table.schema(), table.batches().to_vec(), names(columns));
     py.enter_long(move |stop| {
-        journey::read(&schema, &batches, &names, settings, effort(stop))
-            .map(Journeys::from)
-            .map_err(Refused)
+        let mut journeys =
+            journey::read(&schema, &batches, &names, settings, effort(stop)).map_err(Refused)?;
+        if let Some((start_us, stop_us)) = unconverted_us {
+            journeys.count_unconverted_in(start_us, stop_us);
+        }
+        Ok::<_, Refused>(Journeys::from(journeys))
     })
 }
 

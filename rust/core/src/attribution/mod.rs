@@ -17,6 +17,7 @@ use thiserror::Error;
 pub use compare::compare;
 pub use credits::credits;
 pub use markov::Removal;
+pub use paths::paths;
 pub use removal::removal_effects;
 pub use touches::attribute;
 

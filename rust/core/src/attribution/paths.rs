@@ -5,7 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::{ArrayRef, Float64Array, RecordBatch};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
@@ -52,6 +55,38 @@ impl Ranks {
     pub(crate) fn rank(&self, channel: Option<u32>) -> u32 {
         self.of[channel.map_or(self.of.len() - 1, |channel| channel as usize)]
     }
+}
+
+/// `path` as a list of channels, `conversions` and `nulls`, one row per distinct path: those that
+/// converted most come first, and of those the shortest.
+///
+/// # Errors
+/// The effort was stopped.
+pub fn paths(journeys: &Journeys, effort: Effort<'_>) -> Result<RecordBatch, TableError> {
+    let labels = journeys.channels();
+    let ranks = Ranks::new(labels);
+    let found = Paths::gather(journeys, &ranks, effort)?;
+    let mut names: Vec<Option<&str>> = vec![None; ranks.len];
+    for (slot, name) in labels.names.iter().enumerate().filter(|(slot, _)| labels.is_used[*slot]) {
+        names[ranks.of[slot] as usize] = Some(name.as_str());
+    }
+    let mut order: Vec<usize> = (0..found.len()).collect();
+    order.sort_by(|a, b| {
+        let most = found.conversions[*b].total_cmp(&found.conversions[*a]);
+        most.then_with(|| found.path(*a).len().cmp(&found.path(*b).len()))
+    });
+    let mut paths = ListBuilder::new(StringBuilder::new());
+    for index in &order {
+        paths.append_value(found.path(*index).iter().map(|rank| names[*rank as usize]));
+    }
+    let counts = |counts: &[f64]| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(order.iter().map(|index| counts[*index])))
+    };
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("path", Arc::new(paths.finish()) as ArrayRef, false),
+        ("conversions", counts(&found.conversions), false),
+        ("nulls", counts(&found.nulls), false),
+    ])?)
 }
 
 /// Paths as they are found, with their counts.

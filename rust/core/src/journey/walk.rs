@@ -1,5 +1,7 @@
 //! One person's steps in, the touches each of their conversions may credit out.
 
+use std::ops::Range;
+
 use super::row::Step;
 use super::{Journey, Policy, Settings, Touch};
 use crate::column::narrow;
@@ -46,9 +48,15 @@ impl<'a> Person<'a> {
         lens: &Lens,
         mut take: impl FnMut(&mut dyn Iterator<Item = &'a Touch>),
     ) {
-        if !lens.has_unconverted {
+        if lens.unconverted.is_empty() {
             return;
         }
+        let mut end = |journey: &mut Vec<&'a Touch>| {
+            if journey.last().is_some_and(|last| lens.unconverted.contains(&last.time())) {
+                take(&mut journey.iter().copied());
+            }
+            journey.clear();
+        };
         let mut spans = self.spans.iter().peekable();
         let mut journey: Vec<&Touch> = Vec::new();
         for (index, touch) in (0..).zip(self.touches) {
@@ -60,28 +68,26 @@ impl<'a> Person<'a> {
             let is_inside = spans.peek().is_some_and(|next| lens.reaches(touch, next.time));
             let last = journey.last();
             is_cut |= last.is_some_and(|last| last.age_us(touch.time()) > lens.click_us);
-            if is_cut && !journey.is_empty() {
-                take(&mut journey.drain(..));
+            if is_cut {
+                end(&mut journey);
             }
             if !is_inside {
                 journey.push(touch);
             }
         }
-        if !journey.is_empty() {
-            take(&mut journey.drain(..));
-        }
+        end(&mut journey);
     }
 }
 
 /// How far back a conversion looks, by the type of the touch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lens {
     click_us: u64,
     view_us: u64,
     /// Whether some touch in a span may lie outside its own lookback.
     is_mixed: bool,
-    /// Whether touches of no conversion are journeys of their own.
-    has_unconverted: bool,
+    /// When journeys that did not convert may have ended to count.
+    pub(super) unconverted: Range<i64>,
 }
 
 impl Lens {
@@ -94,7 +100,7 @@ impl Lens {
         let (click_us, view_us) =
             (settings.click_lookback_us.unsigned_abs(), settings.view_lookback_us.unsigned_abs());
         let is_mixed = has_views && click_us != view_us;
-        Self { click_us, view_us, is_mixed, has_unconverted: true }
+        Self { click_us, view_us, is_mixed, unconverted: i64::MIN..i64::MAX }
     }
 
     fn reach_us(&self) -> u64 {

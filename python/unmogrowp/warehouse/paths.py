@@ -1,0 +1,216 @@
+"""Reports by models of whole paths: an app's touchpoints through the library's own kernels.
+
+The whole history is looked at, since touches count wherever they lie; conversions are counted by
+their time and name, journeys that did not convert by the time of their last touch.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+from unmogrowp import _core
+from unmogrowp.attribution import Model, compare
+from unmogrowp.journeys import Journeys, Policy
+from unmogrowp.table import Table
+from unmogrowp.warehouse import credit
+from unmogrowp.warehouse.attribution import Question, attributed, summed, totals
+from unmogrowp.warehouse.money import by_currency, decimal_text
+from unmogrowp.warehouse.persons import with_person
+from unmogrowp.warehouse.report import AttributionReport, Report, Row
+from unmogrowp.warehouse.span import Span
+from unmogrowp.warehouse.store import Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GroupBy = Literal["channel", "campaign", "adset", "creative"]
+_KEYS = {"channel": "source"} | {key: key for key in ("campaign", "adset", "creative")}
+_COLUMNS = {
+    "user": "person",
+    "time": "timestamp",
+    "channel": "channel",
+    "is_conversion": "is_conversion",
+    "value": "micros",
+    "conversion_name": "event_name",
+    "currency": "currency",
+    "touch_type": "event_type",
+    "weight": "weight",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_ALWAYS_US = (-(2**62), 2**62)
+SEPARATOR = " > "
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How an app's journeys are made.
+
+    Args:
+        conversions: Names of the events that convert; a report may count some of them only.
+        lookbacks_us: Of clicks and of impressions.
+        policy: Whether a conversion consumes its touches.
+    """
+
+    conversions: Sequence[str]
+    lookbacks_us: tuple[int, int]
+    policy: Policy
+
+
+def attribution(
+    warehouse: Warehouse, span: Span, question: Question, *, model: Model, rules: Rules
+) -> AttributionReport:
+    """As `warehouse.attribution.attribution`, by a model of whole paths.
+
+    Raises:
+        ValueError: The model or what to group by cannot be used so.
+    """
+    name = model.name
+    table = compare(_journeys(warehouse, span, question, rules), [model]).to_pyarrow()
+    # The last rows are those of conversions without touches, which the credits know.
+    rows = [row for row in table.to_pylist() if row["channel"] != "(unattributed)"]
+    rows = [row for row in rows if row[f"{name}_conversions"] or row[f"{name}_value"]]
+    sums = warehouse.rows(totals(span, question), question.values(span))
+    micros = _micros(rows, f"{name}_value", attributed(sums))
+    return {
+        "model": name,
+        "rows": [
+            {
+                question.group_by: row["channel"],
+                "conversions": row[f"{name}_conversions"],
+                "value": decimal_text(value) if row["currency"] else None,
+                "currency": row["currency"],
+            }
+            for row, value in zip(rows, micros, strict=True)
+        ],
+        "unattributed": summed([row for row in sums if not row["is_attributed"]]),
+        "total": summed(sums),
+    }
+
+
+def _micros(rows: list[Row], name: str, all_micros: dict[str, int]) -> list[int]:
+    exact = [(str(row["currency"] or ""), Fraction(float(str(row[name])))) for row in rows]
+    return credit.apportioned(exact, all_micros)
+
+
+def paths(
+    warehouse: Warehouse, span: Span, question: Question, *, rules: Rules, limit: int
+) -> Report:
+    """The sequences of channels people took, converting or not.
+
+    Returns:
+        `rows` of `path` (channels joined by ` > `), `channels`, `conversions`, `nulls` (how often
+        it did not convert), `rate` and `value` by currency, those that converted most first;
+        `total` of `paths`, `conversions`, `nulls` and `value` over all of them.
+    """
+    found = _journeys(warehouse, span, question, rules).to_paths().to_pyarrow()
+    values = _values(warehouse, span, question)
+    rows = [_path_row(row, values) for row in found.slice(0, limit).to_pylist()]
+    counts = {name: _sum(found, name) for name in ("conversions", "nulls")}
+    all_micros: Counter[str] = Counter()
+    for (_, currency), micros in values.items():
+        all_micros[currency] += micros
+    listed: list[Row] = [{"currency": c, "micros": m} for c, m in sorted(all_micros.items())]
+    return {
+        "rows": rows,
+        "total": {"paths": len(found), **counts, "value": by_currency(listed, "micros")},
+    }
+
+
+def _sum(table: "pa.Table", name: str) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(table[name]).as_py() or 0)
+
+
+def _path_row(row: Row, values: dict[tuple[tuple[str, ...], str], int]) -> Row:
+    channels = row["path"]
+    assert isinstance(channels, list)  # noqa: S101 - the kernel's own type
+    key = tuple(channel or "" for channel in channels)
+    own: list[Row] = [
+        {"currency": currency, "micros": micros}
+        for (path, currency), micros in values.items()
+        if path == key
+    ]
+    converted, nulls = float(str(row["conversions"])), float(str(row["nulls"]))
+    return {
+        "path": SEPARATOR.join(channel or "(none)" for channel in channels),
+        "channels": channels,
+        "conversions": int(converted),
+        "nulls": int(nulls),
+        "rate": converted / (converted + nulls) if converted + nulls else 0.0,
+        "value": by_currency(own, "micros"),
+    }
+
+
+def _values(
+    warehouse: Warehouse, span: Span, question: Question
+) -> dict[tuple[tuple[str, ...], str], int]:
+    """Micros of the conversions of each path and currency."""
+    sql = (
+        f"SELECT arrayMap(x -> toString(x), {question.group_by}) AS path, "
+        "toString(currency) AS currency, "
+        "toInt64(sum(value_micros)) AS micros FROM credits FINAL "
+        f"WHERE {question.where(span)} AND notEmpty(touch_id) GROUP BY path, currency"
+    )
+    rows = warehouse.rows(sql, question.values(span))
+    return {
+        (tuple(map(str, _list(row["path"]))), str(row["currency"])): int(str(row["micros"]))
+        for row in rows
+    }
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _journeys(warehouse: Warehouse, span: Span, question: Question, rules: Rules) -> Journeys:
+    if question.group_by not in _KEYS:
+        raise ValueError(
+            f"group_by `{question.group_by}` is the conversion's, and this looks at whole paths of "
+            f"touches\nhint: one of {', '.join(_KEYS)}, or another model"
+        )
+    table = warehouse.arrow(_rows(span, question), _values_of(span, question, rules))
+    counted = tuple(
+        usual if at is None else (at - _EPOCH) // _MICROSECOND
+        for at, usual in zip((span.start, span.stop), _ALWAYS_US, strict=True)
+    )
+    return Journeys(
+        _core.journeys(
+            Table.read(table).batches,
+            _COLUMNS,
+            rules.lookbacks_us,
+            rules.policy,
+            (counted[0], counted[1]),
+        )
+    )
+
+
+def _rows(span: Span, question: Question) -> str:
+    """Every touchpoint with its person; conversions outside the question weigh nothing."""
+    key = f"nullIf(nullIf(toString({_KEYS[question.group_by]}), ''), '(unattributed)')"
+    counts = ["event_name IN {conversions:Array(String)}", span.where("timestamp")]
+    if question.currency is not None:
+        counts.append("currency = {currency:String}")
+    points = (
+        "SELECT identity, timestamp, event_id, toString(event_name) AS event_name, "
+        f"toString(event_type) AS event_type, {key} AS channel, "
+        "event_name IN {all_conversions:Array(String)} AS is_conversion, "
+        f"is_conversion AND {' AND '.join(counts)} AS is_counted, "
+        "toFloat64(is_counted) AS weight, "
+        "if(is_counted, ifNull(revenue_micros, 0), 0) AS micros, "
+        "nullIf(toString(currency), '') AS currency "
+        "FROM touchpoints FINAL WHERE app_id = {app_id:String}"
+    )
+    return (
+        "SELECT person, timestamp, channel, toBool(is_conversion) AS is_conversion, micros, "
+        "event_name, currency, event_type, weight "
+        f"FROM ({with_person(points)}) ORDER BY timestamp, event_id"
+    )
+
+
+def _values_of(span: Span, question: Question, rules: Rules) -> dict[str, object]:
+    return {**question.values(span), "all_conversions": list(rules.conversions)}
