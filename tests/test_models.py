@@ -14,7 +14,7 @@ import unmogrowp as ug
 from test_attribution_laws import journeys as timed_journeys
 from test_attribution_laws import policies, table_of, tables
 
-CASES = json.loads((Path(__file__).parent / "cases" / "attribution" / "paths.json").read_text())
+CASES = json.loads((Path(__file__).parent / "cases" / "paths" / "models.json").read_text())
 MODELS = [
     (ug.Markov(), reference.markov),
     (ug.Markov(allocation="per_journey", name="per_journey"), reference.markov_per_journey),

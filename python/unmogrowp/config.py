@@ -17,6 +17,8 @@ from unmogrowp.errors import ConfigError
 FILE = "unmogrowp.toml"
 PREFIX = "UNMOGROWP_"
 # Environment names that are not settings of the server.
+# Version of what lies in a data directory.
+LAYOUT = 1
 OTHER_ENV = frozenset({"UNMOGROWP_THREADS"})
 DEFAULT = "default"
 

@@ -9,6 +9,7 @@ from unmogrowp import __version__
 from unmogrowp.cli import (
     apps,
     attribute,
+    backup,
     doctor,
     export,
     keys,
@@ -84,7 +85,8 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"unmogrowp {__version__}")
     add_place(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, apps, keys, parse, attribute, report, export, replay, schema, doctor):
+    modules = (serve, apps, keys, parse, attribute, report, export, replay, backup, schema, doctor)
+    for command in modules:
         command.add(commands)
     _add_delegates(commands)
     return parser

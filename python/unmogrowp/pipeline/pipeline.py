@@ -1,9 +1,12 @@
 """The two steps of the store process over one warehouse."""
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from unmogrowp.catalog import Catalog
 from unmogrowp.pipeline.attribute import Attributor
+from unmogrowp.pipeline.backup import Staging, remove_leftovers
 from unmogrowp.pipeline.ship import Shipper
 from unmogrowp.pipeline.state import Applied, State
 from unmogrowp.warehouse import Warehouse
@@ -16,21 +19,26 @@ class Pipeline:
         self.warehouse = warehouse
         self.catalog = catalog
         self._state = state
+        self._home = spool.parent
+        self._shipping, self._attributing = threading.Lock(), threading.Lock()
         self._shipper = Shipper(spool, warehouse, state)
         self._attributor = Attributor(warehouse, catalog, state)
 
     @classmethod
     def open(cls, warehouse: Warehouse, home: Path) -> "Pipeline":
         """The pipeline of a data directory."""
+        remove_leftovers(home)
         return cls(warehouse, Catalog.open(home), State(home / "store.db"), home / "spool")
 
     def ship_once(self) -> bool:
         """Move one batch into the warehouse; False where nothing is waiting."""
-        return self._shipper.ship_once()
+        with self._shipping:
+            return self._shipper.ship_once()
 
     def attribute_once(self) -> bool:
         """Credit what is new; False where nothing is."""
-        return self._attributor.attribute_once()
+        with self._attributing:
+            return self._attributor.attribute_once()
 
     def applied(self, app_id: str) -> Applied | None:
         """The settings an app's reports rest on."""
@@ -42,6 +50,21 @@ class Pipeline:
             "lag_bytes": self._shipper.lag_bytes(),
             "unattributed_batches": self._attributor.waiting(),
         }
+
+    def backup(self) -> Iterator[bytes]:
+        """The data directory as an archive; the pipeline stands still while it is staged."""
+        staging = Staging.make(self._home)
+        try:
+            with self._attributing, self._shipping:
+                if self.warehouse.is_embedded:
+                    with self.warehouse.without_merges():
+                        staging.take_warehouse()
+                staging.take_state()
+                staging.take_spool()
+            staging.take_catalog()
+            yield from staging.archive()
+        finally:
+            staging.remove()
 
     def close(self) -> None:
         """Let the files go."""

@@ -48,6 +48,15 @@ class Access:
             raise Denied(HTTPStatus.FORBIDDEN, "a write key may not read")
         return found
 
+    def owner(self, key: str | None) -> None:
+        """Only the token of this server will do.
+
+        Raises:
+            Denied: 401 without a known key, 403 with any other.
+        """
+        if self.guest(key) is not None:
+            raise Denied(HTTPStatus.FORBIDDEN, "only the owner of the data directory may do this")
+
     def reader(self, key: str | None, app_id: str) -> App:
         """The app whose data a key may read.
 

@@ -76,7 +76,10 @@ async def _answer(
 ) -> Response[Any]:
     services = services_of(request)
     services.access.reader(key_of(request.headers), app_id)
-    answer = await services.ask(name, {"app_id": app_id, **params})
+    return await _answered(await services.ask(name, {"app_id": app_id, **params}))
+
+
+async def _answered(answer: wire.Answer) -> Response[Any]:
     if answer.head.status != HTTPStatus.OK:
         detail = (await answer.body()).decode()
         is_away = answer.head.status == HTTPStatus.SERVICE_UNAVAILABLE
@@ -144,6 +147,29 @@ async def read_rejects(
     shape = _accepted(request, {"application/json": "json", "text/csv": "csv"}, "json")
     params = {**_span(start, stop, tz), "limit": limit, "format": shape}
     return await _answer(request, "rejects", app_id, params)
+
+
+@get(
+    "/v1/backup",
+    responses={
+        200: ResponseSpec(
+            data_container=bytes,
+            description="a tar archive of the data directory",
+            media_type="application/x-tar",
+            generate_examples=False,
+        ),
+        **PROBLEMS,
+    },
+    guards=GUARDS,
+    security=SECURITY,
+    opt={"query": set()},
+    tags=["operations"],
+)
+async def read_backup(request: Request[Any, Any, Any]) -> Response[Any]:
+    """Everything that was acknowledged before; for the owner of the data directory."""
+    services = services_of(request)
+    services.access.owner(key_of(request.headers))
+    return await _answered(await services.ask(wire.BACKUP, {}))
 
 
 SPAN = {"app_id", "from", "to", "tz"}
@@ -263,6 +289,7 @@ def _days(text: str) -> list[str]:
 HANDLERS = [
     read_events,
     read_rejects,
+    read_backup,
     report_overview,
     report_campaigns,
     report_cohorts,

@@ -134,6 +134,8 @@ class Store:
             return wire.Head(), iter([msgspec.json.encode(self.status())])
         if self._pipeline is None:
             raise SinkBusy(self._problem or "")
+        if question.name == wire.BACKUP:
+            return wire.Head(content_type="application/x-tar"), self._pipeline.backup()
         return answers.answer(self._pipeline, question)
 
     def status(self) -> dict[str, int | str | None]:

@@ -18,11 +18,11 @@ from types import FrameType
 
 import msgspec
 
-from unmogrowp.config import Settings
+from unmogrowp.config import LAYOUT, Settings
 from unmogrowp.errors import UnmogrowpError
+from unmogrowp.pipeline.backup import Staging
 from unmogrowp.server.child import READY, Orders
 
-LAYOUT = 1
 START_WAIT_S = 5.0
 STOP_WAIT_S = 8.5
 # The store answers the last reads of the ingest process, so it is asked to end after it.
@@ -160,6 +160,28 @@ def prepare(data_dir: Path) -> Path:
         mark.with_suffix(".new").write_text(f"{LAYOUT}\n")
         mark.with_suffix(".new").rename(mark)
     return home
+
+
+def archive_of(data_dir: Path) -> Iterator[bytes]:
+    """A data directory without a server as an archive.
+
+    Raises:
+        StartError: There is none, or a server uses it.
+    """
+    if not (data_dir / "VERSION").exists():
+        raise StartError(f"no data is in `{data_dir}`\nhint: name its directory with --data-dir")
+    home = prepare(data_dir)
+    with ExitStack() as stack:
+        for name in ROLES["all"]:
+            stack.enter_context(owning(home / f"{name}.lock"))
+        staging = Staging.make(home)
+        stack.callback(staging.remove)
+        if (home / "warehouse").exists():
+            staging.take_warehouse()
+        staging.take_state()
+        staging.take_spool()
+        staging.take_catalog()
+        yield from staging.archive()
 
 
 @contextmanager

@@ -138,6 +138,21 @@ class Warehouse:
         with self._client() as client:
             client.command(sql, parameters=dict(values or {}))
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it lies in a directory of ours."""
+        return self.dsn.startswith("chdb://")
+
+    @contextmanager
+    def without_merges(self) -> Iterator[None]:
+        """Parts stay as they are meanwhile; inserts through this object wait."""
+        with self._writing:
+            self.command("SYSTEM STOP MERGES")
+            try:
+                yield
+            finally:
+                self.command("SYSTEM START MERGES")
+
     def rebuild_rollups(self) -> None:
         """Make the roll-ups anew from the events.
 
@@ -194,7 +209,7 @@ class Warehouse:
 
     def _where(self) -> dict[str, str]:
         """A directory goes as it is: in a URL, a `#` of its name would cut it short."""
-        if self.dsn.startswith("chdb://"):
+        if self.is_embedded:
             return {"interface": "chdb", "path": self.dsn.removeprefix("chdb://")}
         return {"dsn": self.dsn}
 

@@ -221,10 +221,13 @@ fn a_call_that_is_told_to_stop_says_so() {
     assert!(error.unwrap_err().to_string().starts_with("cancelled"));
 }
 
+const MODELS: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cases/paths/models.json"));
+
 /// The models of whole paths, as `tests/test_models.py` reads them.
 #[test]
 fn paths_of_the_cases_earn_what_they_should() {
-    let cases: Vec<Value> = serde_json::from_str(file!("paths")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(MODELS).unwrap();
     for case in cases {
         let paths = case["paths"].as_array().unwrap();
         let text = |path: &Value| {
