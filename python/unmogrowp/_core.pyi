@@ -180,6 +180,7 @@ class Intake:
         app_id: str,
         truncate_ip: bool,
         received_at_us: int,
+        key_id: str = "",
     ) -> None:
         """
         Take a request, or raise `Refused`. Its answer comes with `token` from `drain`.
@@ -369,8 +370,8 @@ def journeys(
     unconverted_us: tuple[int, int] | None = None,
 ) -> Journeys:
     """
-    Journeys of any table; `columns` says which column plays which part. Journeys that did not convert
-    count only where their last touch lies in `unconverted_us`, a half-open range.
+    Journeys of any table; `columns` says which column plays which part. Journeys that did not
+    convert count only where their last touch lies in `unconverted_us`, a half-open range.
     """
 
 def journeys_from_paths(table: Batches, separator: str) -> Journeys:

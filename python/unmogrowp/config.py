@@ -51,6 +51,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_bytes: Positive = 1_000_000
     depth: Positive = 32
     records: Positive = 100_000
+    key_events_per_s: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
+    """Events each key may send a second, two seconds' worth at once; 0: as many as it likes."""
 
 
 class WarehouseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

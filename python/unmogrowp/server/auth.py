@@ -23,8 +23,8 @@ class Access:
     ring: KeyRing
     token: str
 
-    def writer(self, key: str | None) -> App:
-        """The app that a key may send events for.
+    def writer(self, key: str | None) -> tuple[App, str]:
+        """The app that a key may send events for, and the key's id.
 
         Raises:
             Denied: 401 without a known key, 403 with one that may not write.
@@ -32,7 +32,7 @@ class Access:
         found = self._known(key)
         if found.role == "read":
             raise Denied(HTTPStatus.FORBIDDEN, "a read key may not send events")
-        return self._app(found.app_id)
+        return self._app(found.app_id), found.id
 
     def guest(self, key: str | None) -> Key | None:
         """Whose key it is; None for the token of this server, which opens every app.

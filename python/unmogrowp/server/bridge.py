@@ -26,6 +26,7 @@ class Sender:
     """Whose events these are and how they come."""
 
     app_id: str
+    key_id: str
     inlet: str = "native"
     truncate_ip: bool = False
 
@@ -84,6 +85,7 @@ class Bridge:
             encoding=encoding,
             inlet=sender.inlet,
             app_id=sender.app_id,
+            key_id=sender.key_id,
             truncate_ip=sender.truncate_ip,
             received_at_us=time.time_ns() // 1000,
         )

@@ -58,8 +58,8 @@ async def _take(request: Request[Any, Any, Any], inlet: str) -> bytes:
     body = await services.bridge.collect(request.stream())
     encoding = request.headers.get("content-encoding")
     key = key_of(request.headers) or _key_in(inlet, body, encoding)
-    app = services.access.writer(key)
-    sender = Sender(app.id, inlet, truncate_ip=app.settings.truncate_ip)
+    app, key_id = services.access.writer(key)
+    sender = Sender(app.id, key_id, inlet, truncate_ip=app.settings.truncate_ip)
     return await services.bridge.submit(body, encoding, sender)
 
 

@@ -8,7 +8,7 @@ use crate::prepare::Prepared;
 use crate::{Answer, answer};
 
 /// Statuses that an intake answers; anything else counts as 500.
-pub(crate) const STATUSES: [u16; 7] = [200, 400, 404, 413, 415, 500, 503];
+pub(crate) const STATUSES: [u16; 8] = [200, 400, 404, 413, 415, 429, 500, 503];
 
 #[derive(Default)]
 pub(crate) struct Counters {

@@ -7,6 +7,7 @@
 //! writes and syncs, then leaves the answers in an outbox and rings once.
 
 mod answer;
+mod bucket;
 mod counters;
 mod desk;
 mod metrics;
@@ -29,6 +30,7 @@ pub use request::{Inlet, Refusal, Request};
 pub use unmogrowp_core::dedup;
 pub use unmogrowp_spool::{self as spool, Status as SpoolStatus};
 
+use bucket::Buckets;
 use counters::Counters;
 use desk::Desk;
 use mint::Mint;
@@ -39,6 +41,8 @@ use outbox::Outbox;
 pub struct Settings {
     /// Bounds on one request.
     pub limits: Limits,
+    /// Events that each key may send a second; 0: as many as it likes.
+    pub key_events_per_s: u32,
     /// What the duplicate window holds.
     pub window: Bounds,
     /// The spool under it.
@@ -48,7 +52,12 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let window = Bounds { ids_max: 10_000_000, window_us: 24 * 3_600 * 1_000_000 };
-        Self { limits: Limits::default(), window, spool: spool::Settings::default() }
+        Self {
+            limits: Limits::default(),
+            key_events_per_s: 0,
+            window,
+            spool: spool::Settings::default(),
+        }
     }
 }
 
@@ -75,6 +84,7 @@ pub struct Intake {
     outbox: Arc<Outbox>,
     counters: Arc<Counters>,
     mint: Mint,
+    buckets: Buckets,
     limits: Limits,
 }
 
@@ -95,7 +105,8 @@ impl Intake {
         let desk = Desk::new(settings.window, seed, outbox.clone(), counters.clone());
         let mint = Mint::new([disk.entropy(), disk.entropy()]);
         let group = Group::open(disk, dir, settings.spool, desk)?;
-        Ok(Self { group, outbox, counters, mint, limits: settings.limits })
+        let buckets = Buckets::new(settings.key_events_per_s);
+        Ok(Self { group, outbox, counters, mint, buckets, limits: settings.limits })
     }
 
     /// Take a request; its answer comes with `token` from [`Intake::drain`].
@@ -109,8 +120,11 @@ impl Intake {
 
     fn try_submit(&self, token: u64, request: &Request<'_>) -> Result<(), Refusal> {
         self.counters.read(request.body.len());
+        let now_us = request.received_at_us;
+        self.buckets.admit(request.key_id, now_us).map_err(Refusal::too_fast)?;
         let prepared = prepare::prepare(token, request, &self.limits, &self.mint)?;
         self.counters.decoded(prepared.decoded_bytes);
+        self.buckets.charge(request.key_id, now_us, prepared.received);
         if prepared.is_empty() {
             self.counters.answered(200);
             self.outbox.put(vec![answer::stored(&prepared)]);

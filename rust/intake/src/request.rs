@@ -38,6 +38,8 @@ pub struct Request<'a> {
     pub inlet: Inlet<'a>,
     /// The app of the key.
     pub app_id: &'a str,
+    /// The key, by the id that may be shown.
+    pub key_id: &'a str,
     /// Whether addresses are cut.
     pub truncate_ip: bool,
     /// When it was received, in microseconds since 1970.
@@ -72,6 +74,13 @@ impl Refusal {
              hint: send smaller batches"
         );
         Self::new(413, TOO_LARGE, &detail)
+    }
+
+    pub(crate) fn too_fast(seconds: u32) -> Self {
+        let detail = "this key sends more events a second than `limits.key_events_per_s`\n\
+                      hint: send it again after the seconds in `Retry-After`";
+        let title = "too many events from this key";
+        Self { retry_after: Some(seconds), ..Self::new(429, title, &detail) }
     }
 
     pub(crate) fn busy(busy: Busy) -> Self {

@@ -29,6 +29,7 @@ fn request(body: &[u8]) -> Request<'_> {
         encoding: None,
         inlet: Inlet::Native,
         app_id: "app",
+        key_id: "key",
         truncate_ip: false,
         received_at_us: RECEIVED_AT_US,
     }

@@ -43,8 +43,9 @@ pub(crate) struct Intake {
 }
 
 /// The limits by their names, the others at their defaults.
-fn limits(given: Option<BTreeMap<String, usize>>) -> PyResult<Limits> {
-    let mut limits = Limits::default();
+fn limits(given: Option<BTreeMap<String, usize>>) -> PyResult<Settings> {
+    let mut settings = Settings::default();
+    let limits: &mut Limits = &mut settings.limits;
     for (name, value) in given.unwrap_or_default() {
         match name.as_str() {
             "body_bytes" => limits.body_bytes = value,
@@ -52,16 +53,19 @@ fn limits(given: Option<BTreeMap<String, usize>>) -> PyResult<Limits> {
             "event_bytes" => limits.event_bytes = value,
             "depth" => limits.depth = value,
             "records" => limits.records = value,
+            "key_events_per_s" => {
+                settings.key_events_per_s = u32::try_from(value).unwrap_or(u32::MAX);
+            }
             "reject_raw_bytes" => limits.reject_raw_bytes = value,
             _ => {
-                let hint = "body_bytes, decompressed_bytes, event_bytes, depth, records and \
-                            reject_raw_bytes";
+                let hint = "body_bytes, decompressed_bytes, event_bytes, depth, records, \
+                            reject_raw_bytes and key_events_per_s";
                 let said = format!("no limit `{name}`\nhint: the limits are {hint}");
                 return Err(PyValueError::new_err(said));
             }
         }
     }
-    Ok(limits)
+    Ok(settings)
 }
 
 pub(crate) fn pair(position: Position) -> (u64, u64) {
@@ -83,7 +87,7 @@ impl Intake {
         ids_window_s: u32,
         limits: Option<BTreeMap<String, usize>>,
     ) -> PyResult<Self> {
-        let mut settings = Settings { limits: self::limits(limits)?, ..Settings::default() };
+        let mut settings = self::limits(limits)?;
         settings.spool.bytes_max = spool_bytes_max;
         settings.window.ids_max = ids_max;
         settings.window.window_us = i64::from(ids_window_s) * 1_000_000;
@@ -99,7 +103,9 @@ impl Intake {
     }
 
     /// Take a request, or raise `Refused`. Its answer comes with `token` from `drain`.
-    #[pyo3(signature = (token, body, *, encoding, inlet, app_id, truncate_ip, received_at_us))]
+    #[pyo3(signature = (
+        token, body, *, encoding, inlet, app_id, truncate_ip, received_at_us, key_id=""
+    ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn submit(
         &self,
@@ -111,6 +117,7 @@ impl Intake {
         app_id: &str,
         truncate_ip: bool,
         received_at_us: i64,
+        key_id: &str,
     ) -> PyResult<()> {
         let inlet = Inlet::named(inlet).ok_or_else(|| {
             let hint = "an inlet is `native`, `segment:<call>` or `posthog`";
@@ -118,7 +125,8 @@ impl Intake {
         })?;
         py.enter(move || {
             let body = &body[..];
-            let request = Request { body, encoding, inlet, app_id, truncate_ip, received_at_us };
+            let request =
+                Request { body, encoding, inlet, app_id, key_id, truncate_ip, received_at_us };
             self.intake.submit(token, &request).map_err(No)
         })
     }

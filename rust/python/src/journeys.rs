@@ -112,8 +112,8 @@ fn names(mut columns: HashMap<String, String>) -> Names {
     }
 }
 
-/// Journeys of any table; `columns` says which column plays which part. Journeys that did not convert
-/// count only where their last touch lies in `unconverted_us`, a half-open range.
+/// Journeys of any table; `columns` says which column plays which part. Journeys that did not
+/// convert count only where their last touch lies in `unconverted_us`, a half-open range.
 #[pyfunction]
 #[pyo3(signature = (table, columns, lookbacks_us, policy, unconverted_us=None))]
 pub(crate) fn journeys(
