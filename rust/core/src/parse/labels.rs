@@ -1,0 +1,272 @@
+//! Text that repeats in, one number per row and each different text once out.
+//!
+//! A table of 32-byte places: up to 24 bytes of text lie in the place itself, so that looking one
+//! up touches nothing else. Hashes are seeded, so that nobody can send texts that collide. The type
+//! of a column never changes, so a flood of different texts makes a large dictionary rather than
+//! plain text; a different text costs at most 96 bytes more than plain text would.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, types::Int32Type};
+use arrow_buffer::{NullBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+use foldhash::fast::RandomState;
+
+use super::texts::{Texts, narrow};
+
+/// Bytes of text that fit a place.
+const INLINE: usize = 24;
+
+/// The first bytes of a text as numbers, zeros behind; of a longer one its hash.
+type Words = [u64; INLINE / 8];
+
+/// Which bytes of the words belong to a text of each length.
+const MASKS: [Words; INLINE + 1] = {
+    let mut masks = [[0; INLINE / 8]; INLINE + 1];
+    let mut length = 1;
+    while length <= INLINE {
+        let mut at = 0;
+        while at < length {
+            masks[length][at / 8] |= 0xff << (8 * (at % 8));
+            at += 1;
+        }
+        length += 1;
+    }
+    masks
+};
+
+#[derive(Clone, Copy, Default)]
+struct Place {
+    words: Words,
+    length: u32,
+    /// One more than the number of the value; 0 where nothing lies.
+    number: u32,
+}
+
+/// Secrets of one batch, shared by its columns.
+#[derive(Clone, Debug)]
+pub(crate) struct Seed {
+    words: [u64; 3],
+    hasher: RandomState,
+}
+
+impl Default for Seed {
+    fn default() -> Self {
+        let hasher = RandomState::default();
+        let words = [1_u8, 2, 3].map(|salt| hasher.hash_one(salt));
+        Self { words, hasher }
+    }
+}
+
+/// The product of two secrets and texts, both halves of it.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the low half")]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+impl Seed {
+    #[inline]
+    fn hash(&self, [a, b, c]: Words, length: u32) -> u64 {
+        let [s, t, u] = self.words;
+        fold(fold(a ^ s, b ^ t) ^ c ^ u, s ^ u64::from(length))
+    }
+}
+
+/// A dictionary column being built.
+pub(crate) struct Labels {
+    pub(crate) keys: Vec<i32>,
+    values: Texts,
+    table: Vec<Place>,
+    /// How many values there were before the row being written alone.
+    committed: usize,
+}
+
+#[inline]
+fn index(key: i32) -> usize {
+    usize::try_from(key).unwrap_or(0)
+}
+
+/// The words of a text that lies in the middle of others.
+#[inline]
+fn words_at(text: &[u8], start: usize, stop: usize) -> Option<Words> {
+    let mask = MASKS.get(stop.wrapping_sub(start))?;
+    let bytes = text.get(start..)?.first_chunk::<INLINE>()?;
+    let (words, _) = bytes.as_chunks::<8>();
+    let word = |at: usize| u64::from_le_bytes(words[at]) & mask[at];
+    Some([word(0), word(1), word(2)])
+}
+
+impl Labels {
+    pub(crate) fn new() -> Self {
+        Self {
+            keys: Vec::new(),
+            values: Texts::new(),
+            table: vec![Place::default(); 16],
+            committed: 0,
+        }
+    }
+
+    /// The number of `text[start..stop]`.
+    #[inline]
+    pub(crate) fn number_at(&mut self, text: &[u8], start: usize, stop: usize, seed: &Seed) -> i32 {
+        match words_at(text, start, stop) {
+            Some(words) => {
+                let length = narrow32(stop - start);
+                self.look_up(words, length, seed, |_| true, &text[start..stop])
+            }
+            None => self.number(text.get(start..stop).unwrap_or_default(), seed),
+        }
+    }
+
+    /// The number of a text.
+    pub(crate) fn number(&mut self, text: &[u8], seed: &Seed) -> i32 {
+        if text.len() <= INLINE {
+            let mut padded = [0; INLINE];
+            padded[..text.len()].copy_from_slice(text);
+            let words = words_at(&padded, 0, text.len()).unwrap_or_default();
+            return self.look_up(words, narrow32(text.len()), seed, |_| true, text);
+        }
+        let hash = seed.hasher.hash_one(text);
+        let words = [hash, 0, 0];
+        let same = |values: &[u8]| values == text;
+        self.look_up(words, narrow32(text.len()), seed, same, text)
+    }
+
+    #[inline]
+    fn look_up(
+        &mut self,
+        words: Words,
+        length: u32,
+        seed: &Seed,
+        same: impl Fn(&[u8]) -> bool,
+        text: &[u8],
+    ) -> i32 {
+        let mask = self.table.len() - 1;
+        let mut at = low(seed.hash(words, length)) & mask;
+        while let Some(place) = self.table.get(at) {
+            if place.number == 0 {
+                break;
+            }
+            let key = place.number.wrapping_sub(1).cast_signed();
+            if place.words == words
+                && place.length == length
+                && (text.len() <= INLINE || same(self.values.value(index(key))))
+            {
+                return key;
+            }
+            at = (at + 1) & mask;
+        }
+        self.add(at, Place { words, length, number: 0 }, seed, text)
+    }
+
+    #[cold]
+    fn add(&mut self, at: usize, place: Place, seed: &Seed, text: &[u8]) -> i32 {
+        let count = self.values.len();
+        self.values.push(text);
+        self.table[at] = Place { number: narrow32(count + 1), ..place };
+        if (count + 1) * 2 > self.table.len() {
+            self.rebuild(self.table.len() * 2, seed, |_| true);
+        }
+        narrow(count)
+    }
+
+    /// Lay the wanted values out in a table of another size.
+    fn rebuild(&mut self, size: usize, seed: &Seed, is_wanted: impl Fn(u32) -> bool) {
+        let table = std::mem::replace(&mut self.table, vec![Place::default(); size]);
+        for place in table.into_iter().filter(|place| place.number > 0 && is_wanted(place.number)) {
+            let mut at = low(seed.hash(place.words, place.length)) & (size - 1);
+            while self.table[at].number > 0 {
+                at = (at + 1) & (size - 1);
+            }
+            self.table[at] = place;
+        }
+    }
+
+    /// Give one row its value; rows before it that have none get the first.
+    pub(crate) fn push(&mut self, row: usize, text: &[u8], seed: &Seed) {
+        self.keys.resize(row, 0);
+        self.committed = self.values.len();
+        let key = self.number(text, seed);
+        self.keys.push(key);
+    }
+
+    /// Take back what the last row pushed, if it is beyond `rows`.
+    #[cold]
+    pub(crate) fn undo(&mut self, rows: usize, seed: &Seed) {
+        if self.keys.len() <= rows {
+            return;
+        }
+        self.keys.truncate(rows);
+        if self.committed < self.values.len() {
+            self.values.truncate(self.committed);
+            let kept = narrow32(self.committed);
+            self.rebuild(self.table.len(), seed, |number| number <= kept);
+        }
+    }
+
+    pub(crate) fn finish(
+        mut self,
+        rows: usize,
+        nulls: Option<NullBuffer>,
+    ) -> Result<ArrayRef, ArrowError> {
+        self.keys.resize(rows, 0);
+        let keys = Int32Array::try_new(ScalarBuffer::from(self.keys), nulls)?;
+        let values = Arc::new(self.values.finish(None)?);
+        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values)?))
+    }
+}
+
+/// Lengths and counts stay below 2^31 because a batch is made from fewer bytes than that.
+#[inline]
+fn narrow32(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "a hash has no wrong bits")]
+fn low(hash: u64) -> usize {
+    hash as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::{Labels, Seed};
+
+    #[test]
+    fn numbers_are_given_in_order_of_first_appearance() {
+        let (mut labels, seed) = (Labels::new(), Seed::default());
+        let mut oracle: HashMap<Vec<u8>, i32> = HashMap::new();
+        let mut text = Vec::new();
+        for round in 0..20_000_usize {
+            let number = round.wrapping_mul(7_919) % 3_000;
+            let length = number % 60;
+            let value: Vec<u8> = number.to_string().bytes().cycle().take(length).collect();
+            text.clear();
+            text.extend_from_slice(b"before");
+            text.extend_from_slice(&value);
+            text.resize(text.len() + round % 40, b'x');
+            let next = i32::try_from(oracle.len()).unwrap();
+            let expected = *oracle.entry(value.clone()).or_insert(next);
+            assert_eq!(labels.number_at(&text, 6, 6 + length, &seed), expected);
+            assert_eq!(labels.number(&value, &seed), expected);
+        }
+    }
+
+    #[test]
+    fn what_was_undone_is_new_again() {
+        let (mut labels, seed) = (Labels::new(), Seed::default());
+        for row in 0..100 {
+            labels.push(row, format!("kept {row}").as_bytes(), &seed);
+        }
+        labels.push(100, b"undone", &seed);
+        labels.undo(100, &seed);
+        assert_eq!(labels.number(b"next", &seed), 100);
+        assert_eq!(labels.number(b"undone", &seed), 101);
+        assert_eq!(labels.number(b"kept 7", &seed), 7);
+    }
+}
