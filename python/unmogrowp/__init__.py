@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from unmogrowp.cohorts import cohorts
     from unmogrowp.events import Parsed, parse
+    from unmogrowp.info import info
     from unmogrowp.journeys import Journeys, journeys
     from unmogrowp.table import Table
 
@@ -50,6 +51,7 @@ _HOMES = {
     "WShape": "attribution",
     "TimeDecay": "attribution",
     "cohorts": "cohorts",
+    "info": "info",
 }
 
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "attribute",
     "cohorts",
     "compare",
+    "info",
     "journeys",
     "parse",
 ]

@@ -1,6 +1,5 @@
 //! Bytes in, events and rejects out.
 
-use std::num::NonZero;
 use std::sync::atomic::AtomicBool;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
@@ -12,6 +11,7 @@ use unmogrowp_core::parse::{Context, ParseError, parse_batches};
 use unmogrowp_core::schema;
 
 use crate::door::Door;
+use crate::info::threads;
 use crate::table::Batches;
 
 /// A body that could not be taken apart, on its way to Python.
@@ -45,12 +45,6 @@ fn limits() -> Limits {
 /// Up to here a plain body is parsed before anyone could press Ctrl-C, and a thread of its own
 /// would cost more than the work.
 const SHORT_BYTES: usize = 65_536;
-
-/// `UNMOGROWP_THREADS`, else as many as the machine runs at once.
-fn threads() -> usize {
-    let wanted = std::env::var("UNMOGROWP_THREADS").ok().and_then(|text| text.parse().ok());
-    wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)).max(1)
-}
 
 /// Parse a body, compressed or not, into a table of events and one of rejects.
 #[pyfunction]

@@ -1,8 +1,8 @@
 //! Bytes in, the place of every quote and every line out.
 //!
-//! A quote is indexed whether it opens, closes or is escaped: lines that hold a backslash are marked,
-//! and whoever walks them has to look for himself. So nothing is carried from line to line, and a
-//! broken line harms no other.
+//! A quote is indexed whether it opens, closes or is escaped: lines that hold a backslash are
+//! marked, and whoever walks them has to look for himself. So nothing is carried from line to line,
+//! and a broken line harms no other.
 
 use crate::isa::{Isa, Path};
 
@@ -186,7 +186,7 @@ mod tests {
         while start < bytes.len() {
             let rest = &bytes[start..];
             let length = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
-            let before = bytes[..start + length].iter().filter(|&&b| b == b'"').count();
+            let before = bytes[..start + length].split(|&byte| byte == b'"').count() - 1;
             let wide = rest[..length].iter().any(|byte| *byte >= 0x80);
             lines.push((base + start + length, before, wide));
             start += length + 1;

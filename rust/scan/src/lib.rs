@@ -4,11 +4,15 @@
 
 mod index;
 mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod uuid;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use index::{Index, Line};
 pub use isa::{Isa, Path};
+pub use uuid::{ROWS, uuid, uuids};
 
 /// Byte range of every line of `body`, without its `\n` and without a trailing `\r`.
 ///

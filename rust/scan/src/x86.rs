@@ -3,15 +3,21 @@
 #![allow(unsafe_code, reason = "vector instructions are two to ten times as fast, see docs")]
 
 use core::arch::x86_64::{
-    __m256i, __m512i, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_max_epu8,
-    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm512_add_epi32,
-    _mm512_castsi512_si128, _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_cvtepu8_epi32,
-    _mm512_extracti32x4_epi32, _mm512_loadu_si512, _mm512_maskz_compress_epi8, _mm512_movepi8_mask,
-    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_storeu_si512,
+    __m128i, __m256i, __m512i, _mm_loadu_si128, _mm_or_si128, _mm_setr_epi8, _mm_shuffle_epi8,
+    _mm_storeu_si128, _mm256_add_epi8, _mm256_blendv_epi8, _mm256_castsi256_si128,
+    _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_maddubs_epi16,
+    _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_packus_epi16,
+    _mm256_permute4x64_epi64, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_sub_epi8, _mm512_add_epi32, _mm512_castsi512_si128, _mm512_castsi512_si256,
+    _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_cvtepu8_epi32,
+    _mm512_extracti32x4_epi32, _mm512_loadu_si512, _mm512_maskz_compress_epi8,
+    _mm512_maskz_loadu_epi8, _mm512_movepi8_mask, _mm512_set1_epi8, _mm512_set1_epi32,
+    _mm512_storeu_si512,
 };
 
 use crate::index::{BLOCK, Index, Masks, Pen, narrow, padded};
 use crate::isa::{Isa, Path};
+use crate::uuid::{CHARS, ROWS, convert};
 
 /// Room that a kernel may write beyond what it keeps.
 const SLACK: usize = BLOCK;
@@ -42,21 +48,22 @@ macro_rules! fill {
         let Index { quotes, lines } = $index;
         let (whole, rest) = $bytes.as_chunks::<BLOCK>();
         let last = padded(rest);
-        let last = (!rest.is_empty()).then_some(&last);
         let mut pen = Pen::new(lines);
         let mut at: u32 = $base;
         let mut kept = 0_usize;
         debug_assert!(quotes.capacity() >= $bytes.len() + SLACK);
-        for block in whole.iter().chain(last) {
-            let masks = $classify(block);
-            // SAFETY: at most as many quotes were kept as there were bytes before this block (the
-            // padding has none), so a block's worth of room is left in what `reserve` made.
-            unsafe { $flatten(masks.quote, at, quotes.as_mut_ptr().add(kept)) };
-            if masks.newline | masks.odd | masks.wide != 0 {
-                pen.note(block, masks, at, narrow(kept));
+        for part in [whole, if rest.is_empty() { &[] } else { core::slice::from_ref(&last) }] {
+            for block in part {
+                let masks = $classify(block);
+                // SAFETY: at most as many quotes were kept as there were bytes before this block
+                // (the padding has none), so a block's worth is left of what `reserve` made.
+                unsafe { $flatten(masks.quote, at, quotes.as_mut_ptr().add(kept)) };
+                if masks.newline | masks.odd | masks.wide != 0 {
+                    pen.note(block, masks, at, narrow(kept));
+                }
+                kept += masks.quote.count_ones() as usize;
+                at = at.wrapping_add(64);
             }
-            kept += masks.quote.count_ones() as usize;
-            at = at.wrapping_add(64);
         }
         // SAFETY: the first `kept` places were written above.
         unsafe { quotes.set_len(kept) };
@@ -118,7 +125,7 @@ unsafe fn flatten_avx512(bits: u64, at: u32, out: *mut u32) {
     };
     wide(places, out);
     if bits.count_ones() > 16 {
-        let quarter = |part: core::arch::x86_64::__m128i, out: *mut u32| {
+        let quarter = |part: __m128i, out: *mut u32| {
             let values = _mm512_add_epi32(_mm512_cvtepu8_epi32(part), base);
             // SAFETY: the caller has room for 64 values; the last of these is the 64th.
             unsafe { _mm512_storeu_si512(out.cast(), values) };
@@ -181,4 +188,105 @@ unsafe fn flatten_avx2(mut bits: u64, at: u32, out: *mut u32) {
         // SAFETY: fewer than 64 were written, see above.
         out = unsafe { out.add(8) };
     }
+}
+
+pub(crate) fn uuids_avx512(
+    isa: Isa,
+    text: &[u8],
+    spans: &[(u32, u32); ROWS],
+    rows: u64,
+    out: &mut [[u8; 16]; ROWS],
+) -> u64 {
+    assert!(isa.path() == Path::Avx512, "the caller matched on the path");
+    // SAFETY: an `Isa` of this path exists only where all its instructions were detected.
+    unsafe { convert_avx512(text, spans, rows, out) }
+}
+
+pub(crate) fn uuids_avx2(
+    isa: Isa,
+    text: &[u8],
+    spans: &[(u32, u32); ROWS],
+    rows: u64,
+    out: &mut [[u8; 16]; ROWS],
+) -> u64 {
+    assert!(isa.path() == Path::Avx2, "the caller matched on the path");
+    // SAFETY: an `Isa` of this path exists only where all its instructions were detected.
+    unsafe { convert_avx2(text, spans, rows, out) }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2")]
+fn convert_avx512(
+    text: &[u8],
+    spans: &[(u32, u32); ROWS],
+    rows: u64,
+    out: &mut [[u8; 16]; ROWS],
+) -> u64 {
+    convert(text, spans, rows, out, |chars| uuid_avx512(chars))
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+fn convert_avx2(
+    text: &[u8],
+    spans: &[(u32, u32); ROWS],
+    rows: u64,
+    out: &mut [[u8; 16]; ROWS],
+) -> u64 {
+    convert(text, spans, rows, out, |chars| uuid_avx2(chars))
+}
+
+/// Which of the 36 characters are hyphens.
+const HYPHENS: u64 = 1 << 8 | 1 << 13 | 1 << 18 | 1 << 23;
+const ALL: u64 = (1 << CHARS) - 1;
+
+#[inline]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2")]
+fn uuid_avx512(chars: &[u8; CHARS]) -> Option<[u8; 16]> {
+    // SAFETY: the mask keeps the load to the 36 bytes of the array.
+    let text = unsafe { _mm512_maskz_loadu_epi8(ALL, chars.as_ptr().cast()) };
+    let hyphens = _mm512_cmpeq_epi8_mask(text, _mm512_set1_epi8(b'-'.cast_signed()));
+    let digits = _mm512_castsi512_si256(_mm512_maskz_compress_epi8(ALL & !HYPHENS, text));
+    let (bytes, is_hex) = pack(digits);
+    (is_hex && hyphens == HYPHENS).then_some(bytes)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn uuid_avx2(chars: &[u8; CHARS]) -> Option<[u8; 16]> {
+    // SAFETY: 16 bytes from 0, 8 and 20 on end at 16, 24 and 36, inside the array.
+    let [low, middle, high] =
+        unsafe { [0, 8, 20].map(|at| _mm_loadu_si128(chars.as_ptr().add(at).cast())) };
+    let z = -1;
+    let first = _mm_or_si128(
+        _mm_shuffle_epi8(low, _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, z, z, z, z, z, z, z, z)),
+        _mm_shuffle_epi8(middle, _mm_setr_epi8(z, z, z, z, z, z, z, z, 1, 2, 3, 4, 6, 7, 8, 9)),
+    );
+    let second = _mm_or_si128(
+        _mm_shuffle_epi8(middle, _mm_setr_epi8(11, 12, 13, 14, z, z, z, z, z, z, z, z, z, z, z, z)),
+        _mm_shuffle_epi8(high, _mm_setr_epi8(z, z, z, z, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)),
+    );
+    let (bytes, is_hex) = pack(_mm256_set_m128i(second, first));
+    let hyphens = [chars[8], chars[13], chars[18], chars[23]] == *b"----";
+    (is_hex && hyphens).then_some(bytes)
+}
+
+/// The bytes that 32 hexadecimal digits spell, and whether they all are digits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pack(digits: __m256i) -> ([u8; 16], bool) {
+    let set = |byte: u8| _mm256_set1_epi8(byte.cast_signed());
+    // In unsigned bytes `x < n` is `min(x, n - 1) == x`.
+    let below = |x, n: u8| _mm256_cmpeq_epi8(_mm256_min_epu8(x, set(n - 1)), x);
+    let decimal = _mm256_sub_epi8(digits, set(b'0'));
+    let letter = _mm256_sub_epi8(_mm256_or_si256(digits, set(0x20)), set(b'a'));
+    let (is_decimal, is_letter) = (below(decimal, 10), below(letter, 6));
+    let is_hex = _mm256_movemask_epi8(_mm256_or_si256(is_decimal, is_letter)) == -1;
+    let nibbles = _mm256_blendv_epi8(_mm256_add_epi8(letter, set(10)), decimal, is_decimal);
+    // Sixteen times the even ones plus the odd ones, as 16-bit numbers, then their low bytes.
+    let pairs = _mm256_maddubs_epi16(nibbles, _mm256_set1_epi16(0x0110));
+    let packed = _mm256_packus_epi16(pairs, pairs);
+    let packed = _mm256_permute4x64_epi64::<0b00_00_10_00>(packed);
+    let mut bytes = [0; 16];
+    // SAFETY: the array has the 16 bytes that are written; the store needs no alignment.
+    unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm256_castsi256_si128(packed)) };
+    (bytes, is_hex)
 }

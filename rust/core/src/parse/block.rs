@@ -30,8 +30,8 @@ pub(crate) struct Place {
 pub(crate) struct Draft {
     /// Bit per column whose key was met, null or not.
     pub(crate) seen: u32,
-    /// Bit per column with a value.
-    pub(crate) sent: u32,
+    /// Bit per column whose value was null.
+    pub(crate) null: u32,
     /// Bit per column whose value is a string without escapes.
     pub(crate) plain: u32,
 }
@@ -102,8 +102,8 @@ impl Block {
 
     /// Keep plain text of the row being read.
     #[inline]
-    pub(crate) fn put_text(&mut self, column: usize, start: u32, stop: u32) {
-        self.spans[column % SENT][self.rows % ROWS] = (start, stop);
+    pub(crate) fn put_text(&mut self, column: usize, row: usize, span: (u32, u32)) {
+        self.spans[column % SENT][row % ROWS] = span;
     }
 
     #[inline]
@@ -115,7 +115,7 @@ impl Block {
     #[inline]
     pub(crate) fn end(&mut self, draft: Draft, place: Place) {
         let row = self.rows % ROWS;
-        self.words[row] = u64::from(draft.sent) | u64::from(draft.plain) << 32;
+        self.words[row] = u64::from(draft.seen & !draft.null) | u64::from(draft.plain) << 32;
         self.places[row] = place;
         self.unknown_stops[row] = self.unknown.len();
         self.rows += 1;

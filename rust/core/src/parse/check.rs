@@ -3,6 +3,8 @@
 //! Column by column, all rows of the block at a time: what holds for most rows is asked of all of
 //! them without branches, and only the others are looked at one by one.
 
+use unmogrowp_scan::{Isa, uuids};
+
 use super::block::{Block, ROWS, each};
 use super::columns::transpose;
 use super::fault::Failure;
@@ -122,10 +124,22 @@ impl Fields<'_> {
         }
     }
 
+    /// The plain ones at once; what is no UUID is for the caller to look at.
+    fn plain_uuids(&mut self, column: usize, bytes: &[u8], block: &Block) -> u64 {
+        let values = &mut self.fixed[fixed_at(column)];
+        values.fill([0; 16]);
+        let rows = self.sent[column] & self.plain[column];
+        let found = uuids(Isa::active(), bytes, block.spans(column), rows, values);
+        let mut nil = 0;
+        for (row, value) in values.iter().enumerate() {
+            nil |= u64::from(u128::from_le_bytes(*value) == 0) << row;
+        }
+        found & !nil
+    }
+
     fn uuids(&mut self, column: usize, bytes: &[u8], block: &mut Block) -> u64 {
-        let mut values = [[0; 16]; ROWS];
-        let mut present = 0;
-        each(self.sent[column], |row| {
+        let mut present = self.plain_uuids(column, bytes, block);
+        each(self.sent[column] & !present, |row| {
             let slot = block.slot(column, row, self.plain[column] >> row & 1 == 1);
             let found = text(bytes, slot, &mut self.scratch).and_then(|id| match uuid::parse(id) {
                 Some(id) if id != [0; 16] => Ok(Some(id)),
@@ -135,37 +149,28 @@ impl Fields<'_> {
             match found {
                 Ok(Some(id)) => {
                     present |= 1 << row;
-                    values[row] = id;
+                    self.fixed[fixed_at(column)][row] = id;
                 }
                 Ok(None) => {}
                 Err(code) => self.refuse(column, row, code, block),
             }
         });
-        self.fixed[fixed_at(column)] = values;
         present
     }
 
     fn event_ids(&mut self, bytes: &[u8], block: &mut Block) -> u64 {
-        let mut values = [[0; 16]; ROWS];
-        let (sent, plain) = (self.sent[at::EVENT_ID], self.plain[at::EVENT_ID]);
-        let mut present = 0;
-        each(sent, |row| {
-            let slot = block.slot(at::EVENT_ID, row, plain >> row & 1 == 1);
-            let quick = (slot.form == Form::Text).then(|| uuid::parse(slot.of(bytes))).flatten();
-            let found = match quick {
-                // Nil and empty ids would make every event a duplicate of the first.
-                Some(id) if id != [0; 16] => Ok(id),
-                _ => self.odd_event_id(bytes, slot, block.sent(at::APP_ID, row)),
-            };
-            match found {
+        let column = at::EVENT_ID;
+        let mut present = self.plain_uuids(column, bytes, block);
+        each(self.sent[column] & !present, |row| {
+            let slot = block.slot(column, row, self.plain[column] >> row & 1 == 1);
+            match self.odd_event_id(bytes, slot, block.sent(at::APP_ID, row)) {
                 Ok(id) => {
                     present |= 1 << row;
-                    values[row] = id;
+                    self.fixed[fixed_at(column)][row] = id;
                 }
-                Err(code) => self.refuse(at::EVENT_ID, row, code, block),
+                Err(code) => self.refuse(column, row, code, block),
             }
         });
-        self.fixed[fixed_at(at::EVENT_ID)] = values;
         present
     }
 
@@ -176,6 +181,7 @@ impl Fields<'_> {
             return Err(Code::TooLong);
         }
         match uuid::parse(id) {
+            // Nil and empty ids would make every event a duplicate of the first.
             Some(uuid) if uuid == [0; 16] => Err(Code::InvalidUuid),
             Some(uuid) => Ok(uuid),
             None if id.is_empty() => Err(Code::InvalidUuid),

@@ -186,6 +186,19 @@ impl Columns {
         }
     }
 
+    /// Make room for `times` as much as there is, so that columns need not grow step by step.
+    pub(crate) fn reserve(&mut self, times: usize) {
+        self.masks.reserve(self.masks.len() * times);
+        for builder in &mut self.builders {
+            match builder {
+                Builder::Fixed(values) => values.reserve(values.len() * times),
+                Builder::Int(values) => values.reserve(values.len() * times),
+                Builder::Text(values) => values.reserve(times),
+                Builder::Label(labels) => labels.keys.reserve(labels.keys.len() * times),
+            }
+        }
+    }
+
     /// The batch of every ended row.
     pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
         let rows = self.masks.len();
@@ -200,8 +213,7 @@ impl Columns {
 
 /// Append the values of the rows that are kept, behind as many zeros as are missing.
 #[inline]
-fn extend<T: Copy + Default>(values: &mut Vec<T>, rows: Rows, block: &[T; ROWS])
-{
+fn extend<T: Copy + Default>(values: &mut Vec<T>, rows: Rows, block: &[T; ROWS]) {
     values.resize(rows.base, T::default());
     if rows.is_dense {
         values.extend_from_slice(&block[..rows.live.count_ones() as usize]);
@@ -262,16 +274,24 @@ fn validity(masks: &[u64]) -> Vec<Option<NullBuffer>> {
 
 /// Turn 64 rows of 64 bits around: bit `c` of word `r` becomes bit `r` of word `c`.
 pub(crate) fn transpose(block: &mut [u64; 64]) {
-    let mut width = 32;
-    let mut mask = 0x0000_0000_ffff_ffff_u64;
-    while width > 0 {
-        for row in (0..64).filter(|row| row & width == 0) {
-            let swap = (block[row] >> width ^ block[row + width]) & mask;
-            block[row] ^= swap << width;
-            block[row + width] ^= swap;
+    swap::<32>(block, 0x0000_0000_ffff_ffff);
+    swap::<16>(block, 0x0000_ffff_0000_ffff);
+    swap::<8>(block, 0x00ff_00ff_00ff_00ff);
+    swap::<4>(block, 0x0f0f_0f0f_0f0f_0f0f);
+    swap::<2>(block, 0x3333_3333_3333_3333);
+    swap::<1>(block, 0x5555_5555_5555_5555);
+}
+
+/// Exchange the upper bits of each `WIDTH` words with the lower bits of the next.
+#[inline]
+fn swap<const WIDTH: usize>(block: &mut [u64; 64], mask: u64) {
+    for pair in block.chunks_exact_mut(2 * WIDTH) {
+        let (first, second) = pair.split_at_mut(WIDTH);
+        for (a, b) in first.iter_mut().zip(second) {
+            let swap = (*a >> WIDTH ^ *b) & mask;
+            *a ^= swap << WIDTH;
+            *b ^= swap;
         }
-        width /= 2;
-        mask ^= mask << width;
     }
 }
 

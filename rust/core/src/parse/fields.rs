@@ -87,11 +87,7 @@ const INT_AT: [usize; WIDTH] = table(false);
 
 /// The text of a string value; unescaped into `scratch` where needed.
 #[inline]
-pub(crate) fn text<'a>(
-    bytes: &'a [u8],
-    slot: Slot,
-    scratch: &'a mut Vec<u8>,
-) -> Checked<&'a [u8]> {
+pub(crate) fn text<'a>(bytes: &'a [u8], slot: Slot, scratch: &'a mut Vec<u8>) -> Checked<&'a [u8]> {
     match slot.form {
         Form::Text => Ok(slot.of(bytes)),
         Form::Escaped => {

@@ -101,11 +101,13 @@ static COLUMN_OF: [Entry; PLACES] = TABLE;
 #[inline]
 fn find(word: Word) -> Option<usize> {
     let entry = &COLUMN_OF[place(word, FACTOR)];
-    (entry.word == word && entry.column < SENT).then_some(entry.column)
+    let other = (entry.word.0 ^ word.0) | (entry.word.1 ^ word.1);
+    (other == 0 && entry.column < SENT).then_some(entry.column)
 }
 
 /// The column of the key that lies in `text`.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "it is part of the walker's loop")]
 pub(crate) fn column_at(text: &[u8], (start, stop): (u32, u32)) -> Option<usize> {
     let mask = MASKS.get(stop.wrapping_sub(start) as usize)?;
     let Some(bytes) = text.get(start as usize..).and_then(<[u8]>::first_chunk::<WORD>) else {
@@ -133,13 +135,14 @@ mod tests {
     fn every_name_is_found_and_nothing_else() {
         for index in 0..SENT {
             let found = |text: &str, stop: usize| {
-                let key = text[1..stop].as_bytes();
+                let key = &text.as_bytes()[1..stop];
                 let stop = u32::try_from(stop).unwrap();
                 assert_eq!(column_at(text.as_bytes(), (1, stop)), column(key), "{text}");
                 column(key)
             };
             let length = name(index).len();
-            for text in [format!("\"{}\":\"some value", name(index)), format!("\"{}", name(index))] {
+            for text in [format!("\"{}\":\"some value", name(index)), format!("\"{}", name(index))]
+            {
                 assert_eq!(found(&text, length + 1), Some(index));
                 assert_eq!(found(&text, length), None);
             }

@@ -13,6 +13,7 @@ use arrow_buffer::{NullBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 use foldhash::fast::RandomState;
 
+use super::block::{ROWS, each};
 use super::texts::{Texts, narrow};
 
 /// Bytes of text that fit a place.
@@ -36,12 +37,26 @@ const MASKS: [Words; INLINE + 1] = {
     masks
 };
 
+/// Values up to which a table has four places for each.
+const SPARSE_MAX: usize = 1_024;
+
+/// A text as it is looked up, and a place that holds one.
 #[derive(Clone, Copy, Default)]
 struct Place {
     words: Words,
     length: u32,
-    /// One more than the number of the value; 0 where nothing lies.
+    /// Of a place: one more than the number of the value, 0 where nothing lies. Of a text that is
+    /// looked up: the low bits of its hash.
     number: u32,
+}
+
+impl Place {
+    /// Whether the same words and length are in both, without a branch.
+    #[inline]
+    fn is_like(&self, other: &Self) -> bool {
+        let [a, b, c] = [0, 1, 2].map(|at| self.words[at] ^ other.words[at]);
+        a | b | c | u64::from(self.length ^ other.length) == 0
+    }
 }
 
 /// Secrets of one batch, shared by its columns.
@@ -69,9 +84,11 @@ fn fold(a: u64, b: u64) -> u64 {
 
 impl Seed {
     #[inline]
-    fn hash(&self, [a, b, c]: Words, length: u32) -> u64 {
-        let [s, t, u] = self.words;
-        fold(fold(a ^ s, b ^ t) ^ c ^ u, s ^ u64::from(length))
+    #[allow(clippy::cast_possible_truncation, reason = "a hash has no wrong bits")]
+    fn sought(&self, words: Words, length: u32) -> Place {
+        let mixed = [0, 1, 2].map(|at| words[at] ^ self.words[at]);
+        let hash = fold(fold(mixed[0], mixed[1]) ^ mixed[2], self.words[0] ^ u64::from(length));
+        Place { words, length, number: hash as u32 }
     }
 }
 
@@ -80,6 +97,8 @@ pub(crate) struct Labels {
     pub(crate) keys: Vec<i32>,
     values: Texts,
     table: Vec<Place>,
+    /// What is looked up, a place per row; kept because clearing it would cost more than using it.
+    sought: Box<[Place; ROWS]>,
     /// How many values there were before the row being written alone.
     committed: usize,
 }
@@ -105,61 +124,74 @@ impl Labels {
             keys: Vec::new(),
             values: Texts::new(),
             table: vec![Place::default(); 16],
+            sought: Box::new([Place::default(); ROWS]),
             committed: 0,
         }
     }
 
-    /// The number of `text[start..stop]`.
-    #[inline]
-    pub(crate) fn number_at(&mut self, text: &[u8], start: usize, stop: usize, seed: &Seed) -> i32 {
-        match words_at(text, start, stop) {
-            Some(words) => {
-                let length = narrow32(stop - start);
-                self.look_up(words, length, seed, |_| true, &text[start..stop])
+    /// The numbers of the texts that lie at `spans`, for each bit of `rows`. First all are hashed,
+    /// which needs no branch, then all are looked up.
+    pub(crate) fn numbers_at(
+        &mut self,
+        text: &[u8],
+        spans: &[(u32, u32); ROWS],
+        rows: u64,
+        seed: &Seed,
+    ) -> [i32; ROWS] {
+        let mut numbers = [0; ROWS];
+        let mut long = 0_u64;
+        each(rows, |row| {
+            let (start, stop) = spans[row];
+            match words_at(text, start as usize, stop as usize) {
+                Some(words) => self.sought[row] = seed.sought(words, stop - start),
+                None => long |= 1 << row,
             }
-            None => self.number(text.get(start..stop).unwrap_or_default(), seed),
-        }
+        });
+        // In the order of rows, because a new text takes the next number.
+        each(rows, |row| {
+            let (start, stop) = spans[row];
+            let own = text.get(start as usize..stop as usize).unwrap_or_default();
+            numbers[row] = if long >> row & 1 == 1 {
+                self.number(own, seed)
+            } else {
+                let sought = self.sought[row];
+                self.look_up(&sought, seed, own)
+            };
+        });
+        numbers
     }
 
     /// The number of a text.
     pub(crate) fn number(&mut self, text: &[u8], seed: &Seed) -> i32 {
+        let length = narrow32(text.len());
         if text.len() <= INLINE {
             let mut padded = [0; INLINE];
             padded[..text.len()].copy_from_slice(text);
             let words = words_at(&padded, 0, text.len()).unwrap_or_default();
-            return self.look_up(words, narrow32(text.len()), seed, |_| true, text);
+            return self.look_up(&seed.sought(words, length), seed, text);
         }
         let hash = seed.hasher.hash_one(text);
-        let words = [hash, 0, 0];
-        let same = |values: &[u8]| values == text;
-        self.look_up(words, narrow32(text.len()), seed, same, text)
+        self.look_up(&seed.sought([hash, 0, 0], length), seed, text)
     }
 
-    #[inline]
-    fn look_up(
-        &mut self,
-        words: Words,
-        length: u32,
-        seed: &Seed,
-        same: impl Fn(&[u8]) -> bool,
-        text: &[u8],
-    ) -> i32 {
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it is the loop over a block's texts")]
+    fn look_up(&mut self, sought: &Place, seed: &Seed, text: &[u8]) -> i32 {
         let mask = self.table.len() - 1;
-        let mut at = low(seed.hash(words, length)) & mask;
+        let mut at = sought.number as usize & mask;
         while let Some(place) = self.table.get(at) {
-            if place.number == 0 {
-                break;
-            }
             let key = place.number.wrapping_sub(1).cast_signed();
-            if place.words == words
-                && place.length == length
-                && (text.len() <= INLINE || same(self.values.value(index(key))))
-            {
-                return key;
+            if place.is_like(sought) && place.number != 0 {
+                // Longer texts may share a hash.
+                if text.len() <= INLINE || self.values.value(index(key)) == text {
+                    return key;
+                }
+            } else if place.number == 0 {
+                break;
             }
             at = (at + 1) & mask;
         }
-        self.add(at, Place { words, length, number: 0 }, seed, text)
+        self.add(at, *sought, seed, text)
     }
 
     #[cold]
@@ -167,7 +199,9 @@ impl Labels {
         let count = self.values.len();
         self.values.push(text);
         self.table[at] = Place { number: narrow32(count + 1), ..place };
-        if (count + 1) * 2 > self.table.len() {
+        // Small tables are kept sparse, which saves second looks; large ones must fit the caches.
+        let share = if count < SPARSE_MAX { 4 } else { 2 };
+        if (count + 1) * share > self.table.len() {
             self.rebuild(self.table.len() * 2, seed, |_| true);
         }
         narrow(count)
@@ -177,7 +211,8 @@ impl Labels {
     fn rebuild(&mut self, size: usize, seed: &Seed, is_wanted: impl Fn(u32) -> bool) {
         let table = std::mem::replace(&mut self.table, vec![Place::default(); size]);
         for place in table.into_iter().filter(|place| place.number > 0 && is_wanted(place.number)) {
-            let mut at = low(seed.hash(place.words, place.length)) & (size - 1);
+            let sought = seed.sought(place.words, place.length);
+            let mut at = sought.number as usize & (size - 1);
             while self.table[at].number > 0 {
                 at = (at + 1) & (size - 1);
             }
@@ -225,17 +260,11 @@ fn narrow32(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-#[inline]
-#[allow(clippy::cast_possible_truncation, reason = "a hash has no wrong bits")]
-fn low(hash: u64) -> usize {
-    hash as usize
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
-    use super::{Labels, Seed};
+    use super::{Labels, ROWS, Seed};
 
     #[test]
     fn numbers_are_given_in_order_of_first_appearance() {
@@ -252,7 +281,9 @@ mod tests {
             text.resize(text.len() + round % 40, b'x');
             let next = i32::try_from(oracle.len()).unwrap();
             let expected = *oracle.entry(value.clone()).or_insert(next);
-            assert_eq!(labels.number_at(&text, 6, 6 + length, &seed), expected);
+            let span = (6, 6 + u32::try_from(length).unwrap());
+            let found = labels.numbers_at(&text, &[span; ROWS], 1 << 5 | 1 << 9, &seed);
+            assert_eq!((found[5], found[9], found[0]), (expected, expected, 0));
             assert_eq!(labels.number(&value, &seed), expected);
         }
     }

@@ -15,7 +15,7 @@ use crate::reject::{Code, Reject};
 use crate::schema::at;
 
 /// Bytes that are indexed at once: with their index they stay in the second-level cache.
-const WINDOW_BYTES: usize = 64 << 10;
+const WINDOW_BYTES: usize = 16 << 10;
 
 /// Reads the records of a piece.
 pub(crate) struct Reader<'a, 'c> {
@@ -115,7 +115,8 @@ impl<'a, 'c> Reader<'a, 'c> {
             let mut walker = Walker::new(self.text, strings, start);
             if let Some(draft) = walker.record(stop, limits.depth, &mut self.block) {
                 let place = self.place(start, stop)?;
-                return self.keep(draft, place, None);
+                self.keep(draft, place, None);
+                return Ok(());
             }
         }
         self.slow(start, stop)
@@ -135,12 +136,7 @@ impl<'a, 'c> Reader<'a, 'c> {
 
     /// Keep a record that was read, or why it was not.
     #[inline]
-    fn keep(
-        &mut self,
-        draft: Draft,
-        place: Place,
-        failure: Option<Failure>,
-    ) -> Result<(), ParseError> {
+    fn keep(&mut self, draft: Draft, place: Place, failure: Option<Failure>) {
         let failure = failure.or_else(|| {
             if self.block.unknown_of_draft().is_empty() { None } else { self.twice(draft) }
         });
@@ -151,14 +147,13 @@ impl<'a, 'c> Reader<'a, 'c> {
         if self.block.rows == ROWS {
             self.flush();
         }
-        Ok(())
     }
 
     /// An unknown key that the record has twice.
     fn twice(&self, draft: Draft) -> Option<Failure> {
         let row = self.block.rows;
         let slot = self.block.slot(at::PROPERTIES, row, draft.plain >> at::PROPERTIES & 1 == 1);
-        let is_object = draft.sent >> at::PROPERTIES & 1 == 1 && slot.form == Form::Object;
+        let is_object = draft.seen >> at::PROPERTIES & 1 == 1 && slot.form == Form::Object;
         let properties = if is_object { slot.of(self.text) } else { b"" };
         let key = duplicate(self.text, self.block.unknown_of_draft(), properties)?;
         Some(Failure { code: Code::DuplicateKey, about: About::Key(key) })
@@ -185,7 +180,8 @@ impl<'a, 'c> Reader<'a, 'c> {
             let about = About::Key(plain(self.text, key));
             failure = Some(Failure { code: Code::DuplicateKey, about });
         }
-        self.keep(self.record.draft, place, failure)
+        self.keep(self.record.draft, place, failure);
+        Ok(())
     }
 
     fn scan(&mut self, start: usize, stop: usize) {
@@ -215,7 +211,14 @@ impl<'a, 'c> Reader<'a, 'c> {
     fn flush(&mut self) {
         let block = &mut self.block;
         self.fields.check(self.text, block);
+        let is_first = self.fields.columns.rows() == 0;
         self.fields.write(self.text, block);
+        if let (true, Some(last)) = (is_first, block.places[..block.rows].last()) {
+            // What the first block took says what the rest will take, about.
+            let left = self.text.len() - last.stop as usize;
+            let times = left / (last.stop as usize).max(1) * 17 / 16;
+            self.fields.columns.reserve(times);
+        }
         let live = block.all() & !block.failed;
         if block.failed == 0 {
             self.indexes.extend(block.places[..block.rows].iter().map(|place| place.index));

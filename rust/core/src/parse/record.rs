@@ -62,7 +62,7 @@ impl Record {
             return;
         }
         draft.seen |= bit;
-        draft.sent |= u32::from(value.form != Form::Null) << column;
+        draft.null |= u32::from(value.form == Form::Null) << column;
         draft.plain |= u32::from(value.form == Form::Text) << column;
         block.put(column, value);
     }

@@ -4,6 +4,9 @@ use arrow_array::StringArray;
 use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 
+/// Bytes that are copied at once.
+const CHUNK: usize = 32;
+
 /// A text column being built.
 pub(crate) struct Texts {
     /// Where each begins, and where the last ends.
@@ -41,6 +44,37 @@ impl Texts {
     pub(crate) fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);
         self.offsets.push(narrow(self.bytes.len()));
+    }
+
+    /// Append one text per span of `text`.
+    #[inline]
+    pub(crate) fn push_all(&mut self, text: &[u8], spans: &[(u32, u32)]) {
+        let length = |&(start, stop): &(u32, u32)| stop.saturating_sub(start) as usize;
+        let mut end = self.bytes.len();
+        let total: usize = spans.iter().map(length).sum();
+        self.bytes.resize(end + total + CHUNK, 0);
+        for span in spans {
+            let (mut from, mut to) = (span.0 as usize, end);
+            end += length(span);
+            // Whole chunks: what lies past the text's end is covered by the next text.
+            while to < end {
+                let rest = text.get(from..).unwrap_or_default();
+                if let Some(chunk) = rest.first_chunk::<CHUNK>() {
+                    self.bytes[to..to + CHUNK].copy_from_slice(chunk);
+                } else {
+                    self.bytes[to..to + rest.len()].copy_from_slice(rest);
+                }
+                (from, to) = (from + CHUNK, to + CHUNK);
+            }
+            self.offsets.push(narrow(end));
+        }
+        self.bytes.truncate(end);
+    }
+
+    /// Make room for `times` as much as there is.
+    pub(crate) fn reserve(&mut self, times: usize) {
+        self.offsets.reserve(self.offsets.len() * times);
+        self.bytes.reserve(self.bytes.len() * times);
     }
 
     /// Give rows up to `rows` the empty value.

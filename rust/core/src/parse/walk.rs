@@ -11,10 +11,9 @@ use super::keys;
 /// A position in a line.
 pub(crate) struct Walker<'a> {
     text: &'a [u8],
-    /// Each string's two quotes.
+    /// The two quotes of each string that is still ahead.
     strings: &'a [[u32; 2]],
     at: usize,
-    next: usize,
 }
 
 /// Given up.
@@ -26,7 +25,7 @@ const DEPTH_MAX: usize = 62;
 impl<'a> Walker<'a> {
     /// At `start`, where the record opens; `strings` are those of the record.
     pub(crate) fn new(text: &'a [u8], strings: &'a [[u32; 2]], start: usize) -> Self {
-        Self { text, strings, at: start, next: 0 }
+        Self { text, strings, at: start }
     }
 
     /// Read the record, which must end at `stop`, into the block's next row.
@@ -38,41 +37,61 @@ impl<'a> Walker<'a> {
         block: &mut Block,
     ) -> Step<Draft> {
         let mut draft = Draft::default();
+        let row = block.rows;
         let inside_max = depth_max.min(DEPTH_MAX).checked_sub(1)?;
         self.expect(b'{')?;
         self.space();
         loop {
-            let key = self.key()?;
-            let column = keys::column_at(self.text, key);
-            if self.peek() == b'"' {
-                let (start, end) = self.string()?;
-                if let Some(column) = column {
-                    draft.meet(column)?;
-                    draft.sent |= 1 << column;
-                    draft.plain |= 1 << column;
-                    block.put_text(column, start, end);
+            if self.strings.first()?[0] as usize != self.at {
+                return None;
+            }
+            while let Some((key, value)) = self.text_member() {
+                if let Some(column) = keys::column_at(self.text, key) {
+                    draft.meet_text(column)?;
+                    block.put_text(column, row, value);
                 } else {
-                    block.put_unknown(plain(key), Slot { form: Form::Text, start, stop: end });
-                }
-            } else {
-                let slot = self.other(inside_max)?;
-                if let Some(column) = column {
-                    draft.meet(column)?;
-                    draft.sent |= u32::from(slot.form != Form::Null) << column;
-                    block.put(column, slot);
-                } else {
-                    block.put_unknown(plain(key), slot);
+                    block.put_unknown(plain(key), plain(value));
                 }
             }
+            let key = self.key()?;
+            let slot = self.value(inside_max)?;
+            if let Some(column) = keys::column_at(self.text, key) {
+                draft.meet(column, slot.form)?;
+                block.put(column, slot);
+            } else {
+                block.put_unknown(plain(key), slot);
+            }
             match self.peek_spaced() {
-                b',' if self.at < stop => self.at += 1,
+                b',' => self.at += 1,
                 b'}' => break,
                 _ => return None,
             }
             self.space();
         }
         self.at += 1;
-        (self.at == stop && self.next == self.strings.len()).then_some(draft)
+        (self.at == stop && self.strings.is_empty()).then_some(draft)
+    }
+
+    /// The next member if it is text, without spaces, and another member follows.
+    ///
+    /// All quotes are indexed in order, so where a quote follows the colon, that is the next one.
+    #[inline]
+    fn text_member(&mut self) -> Option<((u32, u32), (u32, u32))> {
+        let [key, value, rest @ ..] = self.strings else { return None };
+        if !self.is_between(key[1], *b"\":\"") || !self.is_between(value[1], *b"\",\"") {
+            return None;
+        }
+        self.strings = rest;
+        self.at = value[1] as usize + 2;
+        Some(((key[0] + 1, key[1]), (value[0] + 1, value[1])))
+    }
+
+    /// Whether these three bytes lie here.
+    #[inline]
+    fn is_between(&self, at: u32, [a, b, c]: [u8; 3]) -> bool {
+        let found = self.text.get(at as usize..).and_then(<[u8]>::first_chunk::<4>);
+        let wanted = u32::from_le_bytes([a, b, c, 0]);
+        found.is_some_and(|four| u32::from_le_bytes(*four) & 0x00ff_ffff == wanted)
     }
 
     #[inline]
@@ -101,11 +120,11 @@ impl<'a> Walker<'a> {
     /// The string here, quotes outside.
     #[inline]
     fn string(&mut self) -> Step<(u32, u32)> {
-        let &[open, close] = self.strings.get(self.next)?;
+        let (&[open, close], rest) = self.strings.split_first()?;
         if open as usize != self.at {
             return None;
         }
-        self.next += 1;
+        self.strings = rest;
         self.at = close as usize + 1;
         Some((open + 1, close))
     }
@@ -119,11 +138,12 @@ impl<'a> Walker<'a> {
         Some(key)
     }
 
-    /// A value that is no string.
+    /// A value of any kind.
     #[inline]
-    fn other(&mut self, inside_max: usize) -> Step<Slot> {
+    fn value(&mut self, inside_max: usize) -> Step<Slot> {
         let start = self.at;
         let form = match self.peek() {
+            b'"' => return self.string().map(plain),
             b'{' => {
                 self.container(inside_max)?;
                 Form::Object
@@ -158,9 +178,17 @@ impl<'a> Walker<'a> {
         (*found == word).then_some(form)
     }
 
+    /// How many digits lie here; steps over them, eight at a time.
     #[inline]
     fn digits(&mut self) -> usize {
         let start = self.at;
+        while let Some(eight) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
+            let count = leading_digits(u64::from_le_bytes(*eight));
+            self.at += count;
+            if count < 8 {
+                return self.at - start;
+            }
+        }
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
@@ -250,12 +278,50 @@ const fn plain((start, stop): (u32, u32)) -> Slot {
 }
 
 impl Draft {
-    /// Note that a column's key was met; a second time is for the slow way to report.
+    /// Note a column's plain text; a second time is for the slow way to report.
     #[inline]
-    fn meet(&mut self, column: usize) -> Step<()> {
+    fn meet_text(&mut self, column: usize) -> Step<()> {
+        let bit = 1 << column;
+        let is_new = self.seen & bit == 0;
+        (self.seen, self.plain) = (self.seen | bit, self.plain | bit);
+        is_new.then_some(())
+    }
+
+    /// The same for any value.
+    #[inline]
+    fn meet(&mut self, column: usize, form: Form) -> Step<()> {
         let bit = 1 << column;
         let is_new = self.seen & bit == 0;
         self.seen |= bit;
+        self.plain |= u32::from(form == Form::Text) << column;
+        self.null |= u32::from(form == Form::Null) << column;
         is_new.then_some(())
+    }
+}
+
+/// How many of eight bytes, the first lowest, are digits before one that is none.
+#[inline]
+const fn leading_digits(eight: u64) -> usize {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zeros = eight ^ 0x3030_3030_3030_3030;
+    // A byte of ten and above reaches the high bit; it may carry, but only into later bytes.
+    let others = (zeros | ((zeros & !HIGH) + 0x7676_7676_7676_7676)) & HIGH;
+    (others.trailing_zeros() / 8) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leading_digits;
+
+    #[test]
+    fn digits_are_counted_up_to_the_first_other_byte() {
+        for place in 0..8 {
+            for byte in 0..=255_u8 {
+                let mut bytes = *b"90817263";
+                bytes[place] = byte;
+                let expected = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                assert_eq!(leading_digits(u64::from_le_bytes(bytes)), expected, "{bytes:?}");
+            }
+        }
     }
 }

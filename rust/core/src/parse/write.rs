@@ -1,7 +1,7 @@
 //! The checked values of a block in, rows of the batch out: only of the records without failure.
 
-use super::block::{Block, each};
-use super::columns::{Rows, WIDTH};
+use super::block::{Block, ROWS, each};
+use super::columns::Rows;
 use super::fields::{Fields, fixed_at, int_at};
 use super::json::{Form, Slot, unescape};
 use crate::schema::{COLUMNS, Kind, at};
@@ -10,12 +10,12 @@ impl Fields<'_> {
     /// Append the rows that have not failed.
     pub(crate) fn write(&mut self, bytes: &[u8], block: &Block) {
         let rows = self.columns.rows_of(block.all() & !block.failed);
-        for column in 0..WIDTH {
+        for (column, kind) in COLUMNS.iter().map(|column| column.kind).enumerate() {
             self.present[column] &= rows.live;
             if self.present[column] == 0 {
                 continue;
             }
-            match COLUMNS[column].kind {
+            match kind {
                 Kind::Uuid | Kind::Ip => {
                     self.columns.fixed_rows(column, rows, &self.fixed[fixed_at(column)]);
                 }
@@ -33,6 +33,10 @@ impl Fields<'_> {
     fn text_rows(&mut self, column: usize, rows: Rows, bytes: &[u8], block: &Block) {
         let Some(texts) = self.columns.texts(column, rows) else { return };
         let (present, plain) = (self.present[column], self.plain[column]);
+        if present & !plain == 0 {
+            let (spans, count) = gathered(rows, present, block.spans(column));
+            return texts.push_all(bytes, &spans[..count]);
+        }
         let scratch = &mut self.scratch;
         each(rows.live, |row| {
             if present >> row & 1 == 0 {
@@ -60,16 +64,19 @@ impl Fields<'_> {
                 labels.keys[rows.place(row)] = labels.number(&codes[row], seed);
             });
         }
-        let spans = block.spans(column);
+        if present & !plain == 0 {
+            let numbers = labels.numbers_at(bytes, block.spans(column), present, seed);
+            return each(present, |row| labels.keys[rows.place(row)] = numbers[row]);
+        }
         let scratch = &mut self.scratch;
         each(present, |row| {
-            let (start, stop) = spans[row];
-            let key = if plain >> row & 1 == 1 {
-                labels.number_at(bytes, start as usize, stop as usize, seed)
+            let slot = block.slot(column, row, plain >> row & 1 == 1);
+            let text = if slot.form == Form::Text {
+                slot.of(bytes)
             } else {
-                labels.number(unescaped(block.slot(column, row, false), bytes, scratch), seed)
+                unescaped(slot, bytes, scratch)
             };
-            labels.keys[rows.place(row)] = key;
+            labels.keys[rows.place(row)] = labels.number(text, seed);
         });
     }
 
@@ -78,18 +85,36 @@ impl Fields<'_> {
         let Some(texts) = self.columns.texts(at::PROPERTIES, rows) else { return };
         let sent = self.sent[at::PROPERTIES];
         let has_unknown = block.has_unknown();
+        if !has_unknown {
+            let (spans, count) = gathered(rows, sent, block.spans(at::PROPERTIES));
+            return texts.push_all(bytes, &spans[..count]);
+        }
         let scratch = &mut self.scratch;
         each(rows.live, |row| {
             let (start, stop) = block.spans(at::PROPERTIES)[row];
             let is_sent = sent >> row & 1 == 1;
             let object = if is_sent { bytes.get(start as usize..stop as usize) } else { None };
-            if has_unknown && !block.unknown(row).is_empty() {
-                texts.push(joined(object, row, bytes, block, scratch));
-            } else {
+            if block.unknown(row).is_empty() {
                 texts.push(object.unwrap_or_default());
+            } else {
+                texts.push(joined(object, row, bytes, block, scratch));
             }
         });
     }
+}
+
+/// The spans of the rows that are kept, one behind the other, and how many; a null has none.
+#[inline]
+fn gathered(rows: Rows, present: u64, spans: &[(u32, u32); ROWS]) -> ([(u32, u32); ROWS], usize) {
+    let mut kept = [(0, 0); ROWS];
+    let mut count = 0;
+    each(rows.live, |row| {
+        let is_there = (present >> row & 1) as u32;
+        // Without a branch: for a null both ends are zero.
+        kept[count % ROWS] = (spans[row].0 * is_there, spans[row].1 * is_there);
+        count += 1;
+    });
+    (kept, count)
 }
 
 fn unescaped<'a>(slot: Slot, bytes: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {

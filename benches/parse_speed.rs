@@ -1,7 +1,8 @@
 //! The parser beside `serde_json` reading the same lines into a borrowed struct, by CPU time.
 //!
 //!     python benches/corpus.py OUT 60000
-//!     cargo run --release -p unmogrowp-core --example parse_speed -- OUT/mixed.ndjson
+//!     cargo run --release -p unmogrowp-core --example parse_speed -- \
+//!         OUT/mixed.ndjson [BODY_BYTES [PAIRS]]
 //!
 //! `serde_json` only decodes: it builds no columns, checks no value and types no id. Both run
 //! interleaved on this thread; the ratio is the median over the pairs.
@@ -25,7 +26,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 /// The fields of the corpus.
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "it is decoded, not used")]
-struct Event<'a> {
+struct Line<'a> {
     #[serde(borrow)]
     event_id: Text<'a>,
     event_name: Text<'a>,
@@ -70,29 +71,45 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// Parts of about `bytes` bytes that end with a line.
+fn bodies(file: &[u8], bytes: usize) -> Vec<&[u8]> {
+    let (mut bodies, mut rest) = (Vec::new(), file);
+    while !rest.is_empty() {
+        let tail = rest.iter().skip(bytes).position(|&byte| byte == b'\n');
+        let (body, after) = rest.split_at(tail.map_or(rest.len(), |at| bytes + at + 1));
+        bodies.push(body);
+        rest = after;
+    }
+    bodies
+}
+
 fn main() {
     let mut args = std::env::args().skip(1);
     let path = args.next().unwrap_or_else(|| "mixed.ndjson".to_owned());
-    let pairs: usize = args.next().map_or(11, |text| text.parse().unwrap());
-    let body = std::fs::read(path).unwrap();
-    let records = body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
+    let mut number = |default: usize| args.next().map_or(default, |text| text.parse().unwrap());
+    let (bytes, pairs, is_alone) = (number(16 << 20), number(15), number(0) == 1);
+    let file = std::fs::read(path).unwrap();
+    let lines: Vec<_> = file.split(|&byte| byte == b'\n').filter(|l| !l.is_empty()).collect();
+    let records = lines.len();
     let limits =
         Limits { decompressed_bytes: usize::MAX, records: usize::MAX, ..Limits::default() };
     let context = Context { limits, ..Context::default() };
-    let ours = || drop(black_box(parse(&body, &context).unwrap()));
+    let bodies = bodies(&file, bytes);
+    let ours = || {
+        for body in &bodies {
+            black_box(parse(body, &context).unwrap());
+        }
+    };
     let theirs = || {
-        for line in body.split(|&byte| byte == b'\n') {
-            let _ = black_box(serde_json::from_slice::<Event<'_>>(line));
+        for line in lines.iter().filter(|_| !is_alone) {
+            let _ = black_box(serde_json::from_slice::<Line<'_>>(line));
         }
     };
     ours();
     let (mut times, mut ratios) = (Vec::new(), Vec::new());
     for pair in 0..pairs {
-        let (mut a, mut b) = (0.0, 0.0);
-        if pair % 2 == 0 {
-            b = timed(theirs);
-        }
-        a += timed(ours);
+        let mut b = if pair % 2 == 0 { timed(theirs) } else { 0.0 };
+        let a = timed(ours);
         if pair % 2 == 1 {
             b = timed(theirs);
         }
@@ -104,7 +121,7 @@ fn main() {
         "{}: {ns:.0} ns/event, {:.2} M events/s, {:.2} GB/s of CPU; {:.3} of serde_json's time",
         unmogrowp_core::simd(),
         1e3 / ns,
-        body.len() as f64 / records as f64 / ns,
+        file.len() as f64 / records as f64 / ns,
         median(ratios),
     );
 }
