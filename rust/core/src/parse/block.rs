@@ -43,7 +43,9 @@ pub(crate) struct Block {
     pub(crate) places: [Place; ROWS],
     /// Per row a bit per column that was sent, and 32 bits higher one if it is plain text.
     pub(crate) words: [u64; ROWS],
-    /// Column by column: a value's start and stop.
+    /// Row by row, as they are read: a value's start and stop.
+    lain: Box<[[(u32, u32); SENT]; ROWS]>,
+    /// The same column by column, as they are checked.
     spans: Box<[[(u32, u32); ROWS]; SENT]>,
     /// Column by column; told only of what is not plain text.
     forms: Box<[[Form; ROWS]; SENT]>,
@@ -62,6 +64,7 @@ impl Default for Block {
             rows: 0,
             places: [Place::default(); ROWS],
             words: [0; ROWS],
+            lain: Box::new([[(0, 0); SENT]; ROWS]),
             spans: Box::new([[(0, 0); ROWS]; SENT]),
             forms: Box::new([[Form::Null; ROWS]; SENT]),
             unknown: Vec::new(),
@@ -96,14 +99,14 @@ impl Block {
     #[inline]
     pub(crate) fn put(&mut self, column: usize, slot: Slot) {
         let row = self.rows % ROWS;
-        self.spans[column % SENT][row] = (slot.start, slot.stop);
+        self.lain[row][column % SENT] = (slot.start, slot.stop);
         self.forms[column % SENT][row] = slot.form;
     }
 
     /// Keep plain text of the row being read.
     #[inline]
     pub(crate) fn put_text(&mut self, column: usize, row: usize, span: (u32, u32)) {
-        self.spans[column % SENT][row % ROWS] = span;
+        self.lain[row % ROWS][column % SENT] = span;
     }
 
     #[inline]
@@ -143,7 +146,16 @@ impl Block {
         self.unknown.get(self.unknown_start(self.rows)..).unwrap_or_default()
     }
 
-    /// Start and stop of each row's value; those of rows without one mean nothing.
+    /// Gather a column's spans from the rows.
+    #[inline]
+    pub(crate) fn lay_out(&mut self, column: usize) {
+        let column = column % SENT;
+        for (span, row) in self.spans[column].iter_mut().zip(self.lain.iter()) {
+            *span = row[column];
+        }
+    }
+
+    /// Start and stop of each row's value, once laid out; those of rows without one mean nothing.
     #[inline]
     pub(crate) fn spans(&self, column: usize) -> &[(u32, u32); ROWS] {
         &self.spans[column % SENT]
@@ -161,7 +173,7 @@ impl Block {
 
     #[inline]
     pub(crate) fn slot(&self, column: usize, row: usize, is_plain: bool) -> Slot {
-        let (start, stop) = self.spans[column % SENT][row % ROWS];
+        let (start, stop) = self.lain[row % ROWS][column % SENT];
         let form = if is_plain { Form::Text } else { self.forms[column % SENT][row % ROWS] };
         Slot { form, start, stop }
     }
@@ -169,6 +181,7 @@ impl Block {
     /// Let a column have, in one row, what another has.
     pub(crate) fn copy(&mut self, from: usize, to: usize, row: usize) {
         if let Some(slot) = self.sent(from, row) {
+            self.lain[row][to] = (slot.start, slot.stop);
             self.spans[to][row] = (slot.start, slot.stop);
             self.forms[to][row] = slot.form;
         }

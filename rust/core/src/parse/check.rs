@@ -35,6 +35,7 @@ impl Fields<'_> {
             self.sent[column] = words[column] & live;
             self.plain[column] = words[column + SENT] & live;
             if self.sent[column] != 0 {
+                block.lay_out(column);
                 self.present[column] = self.column(column, bytes, block);
             }
         }

@@ -40,6 +40,9 @@ const MASKS: [Words; INLINE + 1] = {
 /// Values up to which a table has four places for each.
 const SPARSE_MAX: usize = 1_024;
 
+/// Places of the first table.
+const FIRST: usize = 64;
+
 /// A text as it is looked up, and a place that holds one.
 #[derive(Clone, Copy, Default)]
 struct Place {
@@ -97,8 +100,6 @@ pub(crate) struct Labels {
     pub(crate) keys: Vec<i32>,
     values: Texts,
     table: Vec<Place>,
-    /// What is looked up, a place per row; kept because clearing it would cost more than using it.
-    sought: Box<[Place; ROWS]>,
     /// How many values there were before the row being written alone.
     committed: usize,
 }
@@ -120,17 +121,10 @@ fn words_at(text: &[u8], start: usize, stop: usize) -> Option<Words> {
 
 impl Labels {
     pub(crate) fn new() -> Self {
-        Self {
-            keys: Vec::new(),
-            values: Texts::new(),
-            table: vec![Place::default(); 16],
-            sought: Box::new([Place::default(); ROWS]),
-            committed: 0,
-        }
+        Self { keys: Vec::new(), values: Texts::new(), table: Vec::new(), committed: 0 }
     }
 
-    /// The numbers of the texts that lie at `spans`, for each bit of `rows`. First all are hashed,
-    /// which needs no branch, then all are looked up.
+    /// The numbers of the texts that lie at `spans`, for each bit of `rows`.
     pub(crate) fn numbers_at(
         &mut self,
         text: &[u8],
@@ -139,23 +133,16 @@ impl Labels {
         seed: &Seed,
     ) -> [i32; ROWS] {
         let mut numbers = [0; ROWS];
-        let mut long = 0_u64;
         each(rows, |row| {
-            let (start, stop) = spans[row];
-            match words_at(text, start as usize, stop as usize) {
-                Some(words) => self.sought[row] = seed.sought(words, stop - start),
-                None => long |= 1 << row,
-            }
-        });
-        // In the order of rows, because a new text takes the next number.
-        each(rows, |row| {
-            let (start, stop) = spans[row];
-            let own = text.get(start as usize..stop as usize).unwrap_or_default();
-            numbers[row] = if long >> row & 1 == 1 {
-                self.number(own, seed)
+            let (start, stop) = (spans[row].0 as usize, spans[row].1 as usize);
+            numbers[row] = if let Some(words) = words_at(text, start, stop) {
+                let sought = seed.sought(words, narrow32(stop - start));
+                match self.find(&sought, |_| true) {
+                    Ok(key) => key,
+                    Err(at) => self.add(at, sought, seed, &text[start..stop]),
+                }
             } else {
-                let sought = self.sought[row];
-                self.look_up(&sought, seed, own)
+                self.number(text.get(start..stop).unwrap_or_default(), seed)
             };
         });
         numbers
@@ -164,45 +151,55 @@ impl Labels {
     /// The number of a text.
     pub(crate) fn number(&mut self, text: &[u8], seed: &Seed) -> i32 {
         let length = narrow32(text.len());
-        if text.len() <= INLINE {
+        let found = if text.len() <= INLINE {
             let mut padded = [0; INLINE];
             padded[..text.len()].copy_from_slice(text);
             let words = words_at(&padded, 0, text.len()).unwrap_or_default();
-            return self.look_up(&seed.sought(words, length), seed, text);
-        }
-        let hash = seed.hasher.hash_one(text);
-        self.look_up(&seed.sought([hash, 0, 0], length), seed, text)
+            let sought = seed.sought(words, length);
+            self.find(&sought, |_| true).map_err(|at| (at, sought))
+        } else {
+            // Longer texts may share a hash.
+            let sought = seed.sought([seed.hasher.hash_one(text), 0, 0], length);
+            let values = &self.values;
+            self.find(&sought, |key| values.value(index(key)) == text).map_err(|at| (at, sought))
+        };
+        found.unwrap_or_else(|(at, sought)| self.add(at, sought, seed, text))
     }
 
-    #[inline(always)]
-    #[allow(clippy::inline_always, reason = "it is the loop over a block's texts")]
-    fn look_up(&mut self, sought: &Place, seed: &Seed, text: &[u8]) -> i32 {
-        let mask = self.table.len() - 1;
+    /// The number of the value in a like place, else the free place where it would lie.
+    #[inline]
+    fn find(&self, sought: &Place, is_it: impl Fn(i32) -> bool) -> Result<i32, usize> {
+        let mask = self.table.len().wrapping_sub(1);
         let mut at = sought.number as usize & mask;
         while let Some(place) = self.table.get(at) {
             let key = place.number.wrapping_sub(1).cast_signed();
             if place.is_like(sought) && place.number != 0 {
-                // Longer texts may share a hash.
-                if text.len() <= INLINE || self.values.value(index(key)) == text {
-                    return key;
+                if is_it(key) {
+                    return Ok(key);
                 }
             } else if place.number == 0 {
                 break;
             }
             at = (at + 1) & mask;
         }
-        self.add(at, *sought, seed, text)
+        Err(at)
     }
 
     #[cold]
     fn add(&mut self, at: usize, place: Place, seed: &Seed, text: &[u8]) -> i32 {
         let count = self.values.len();
         self.values.push(text);
-        self.table[at] = Place { number: narrow32(count + 1), ..place };
+        let place = Place { number: narrow32(count + 1), ..place };
+        match self.table.get_mut(at) {
+            Some(free) => *free = place,
+            // Nothing was there yet: most columns of most batches stay without a table.
+            None => self.table.push(place),
+        }
         // Small tables are kept sparse, which saves second looks; large ones must fit the caches.
         let share = if count < SPARSE_MAX { 4 } else { 2 };
         if (count + 1) * share > self.table.len() {
-            self.rebuild(self.table.len() * 2, seed, |_| true);
+            let size = (self.table.len() * 2).max(FIRST);
+            self.rebuild(size, seed, |_| true);
         }
         narrow(count)
     }
