@@ -6,17 +6,14 @@ moves both. Neither of the others says which records are bad, nor types ids and 
 
 import io
 import json
-import statistics
-import time
-from collections.abc import Callable
 
 import pytest
 
 import corpus
 import unmogrowp as ug
+from pairs import cpu_seconds, times_faster
 
 EVENTS = 20_000
-PAIRS = 9
 # Well below what was measured, so that only a real loss of speed falls short.
 TIMES_POLARS_MIN = 2.5
 TIMES_PYARROW_MIN = 12.0
@@ -28,25 +25,6 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     out = tmp_path_factory.mktemp("corpus")
     corpus.write(out, EVENTS)
     return (out / "mixed.ndjson").read_bytes()
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
-def times_faster(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
-    """How often ours fits into theirs: the median over pairs, and the spread."""
-    ours()
-    theirs()
-    ratios = []
-    for pair in range(PAIRS):
-        first, second = (ours, theirs) if pair % 2 else (theirs, ours)
-        a, b = cpu_seconds(first), cpu_seconds(second)
-        ratios.append(b / a if pair % 2 else a / b)
-    middle = statistics.median(ratios)
-    return middle, (max(ratios) - min(ratios)) / middle
 
 
 def read_with_polars(body: bytes) -> object:
@@ -84,7 +62,7 @@ def test_parse_costs_less_cpu(mixed, benchmark, name, theirs, floor) -> None:
     middle, spread = times_faster(lambda: ug.parse(mixed), lambda: theirs(mixed))
     parsed = benchmark.pedantic(ug.parse, (mixed,), rounds=7, warmup_rounds=1)
     assert len(parsed.events) == EVENTS
-    seconds = min(cpu_seconds(lambda: ug.parse(mixed)) for _ in range(PAIRS))
+    seconds = min(cpu_seconds(lambda: ug.parse(mixed)) for _ in range(9))
     benchmark.extra_info |= {"times faster": middle, "beside": name, "CPU s": seconds}
     rate = EVENTS / seconds / 1e6
     print(f"\nparse: {rate:.2f} M events/s of CPU; ", end="")

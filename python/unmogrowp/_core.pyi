@@ -199,7 +199,6 @@ class Journeys:
         """
         Time of the first and the last row, in microseconds.
         """
-    @property
     def totals(self, /) -> tuple[float, float]:
         """
         Conversions in all and those without touches.

@@ -75,12 +75,12 @@ class Journeys:
     @property
     def conversions(self) -> float:
         """How many conversions there are."""
-        return _whole(self._core.totals[0])
+        return _whole(self._core.totals()[0])
 
     @property
     def unattributed(self) -> float:
         """How many of them have no touch."""
-        return _whole(self._core.totals[1])
+        return _whole(self._core.totals()[1])
 
     @property
     def touches(self) -> int:

@@ -16,7 +16,7 @@ use crate::attribution::sum::ExactSum;
 use crate::column::{Bytes, Interner, Map, NULL, TableError, find, micros, narrow, numbers, times};
 use crate::identity::Graph;
 use crate::journey::{
-    Conversions, Entry, Journeys, Labels, Settings, Tag, UNATTRIBUTED, Unordered,
+    Conversions, Effort, Filing, Journeys, Labels, Settings, Step, Tag, UNATTRIBUTED,
 };
 
 const DAY_US: i64 = 86_400_000_000;
@@ -128,7 +128,8 @@ impl Events {
             Some(b"impression") => What::View,
             _ => What::Other,
         };
-        self.times.extend(times(column("timestamp")?, "timestamp", self.times.len())?);
+        let first = self.times.len();
+        self.times.extend_from_slice(&times(column("timestamp")?, "timestamp", first)?);
         self.what.extend((0..rows).map(what));
         self.by.extend(self.by_names.column(&by, rows));
         self.currencies.extend(self.currency_names.column(&text("currency")?, rows));
@@ -216,28 +217,30 @@ fn cohorts_of(
     if !TOUCH_COLUMNS.contains(&settings.by) {
         return Ok(starts.iter().map(|start| Cohort::of(events.by[start.row as usize])).collect());
     }
-    let mut entries = Vec::new();
+    let mut rows = Filing::for_rows(of_row.len());
     for (row, person) in of_row.iter().enumerate().filter(|(row, _)| events.is_touch(*row)) {
         if *person != NULL {
-            let tag = Tag::touch(NULL, events.what[row] == What::View, false)?;
-            let (key, time) = (u64::from(*person), events.times[row]);
-            entries.push(Entry { key, time, row: narrow(row), tag });
+            let mut tag = Tag::touch(NULL);
+            tag.set_view(events.what[row] == What::View);
+            let step = Step { time: events.times[row], row: narrow(row), tag };
+            rows.file(u64::from(*person), step);
         }
     }
     for (person, start) in starts.iter().enumerate() {
         let tag = Tag::conversion(person)?;
-        entries.push(Entry { key: person as u64, time: start.time, row: start.row, tag });
+        rows.file(person as u64, Step { time: start.time, row: start.row, tag });
     }
     let conversions = Conversions::unnamed(starts.iter().map(|start| start.row).collect());
-    let unordered =
-        Unordered { entries, channels: Labels::default(), conversions, has_views: true };
-    let journeys = Journeys::build(unordered, settings.settings, stop)?;
-    let mut scratch = Vec::new();
-    let mut cohort = |person| match journeys.journey(person, &mut scratch).touches.last() {
-        Some(touch) => Cohort::of(events.by[touch.row as usize]),
-        None => Cohort::Unattributed,
-    };
-    Ok((0..starts.len()).map(&mut cohort).collect())
+    let journeys = Journeys::new(rows.filed(), Labels::default(), conversions, settings.settings);
+    let mut cohorts = Vec::with_capacity(starts.len());
+    journeys.in_order(Effort::alone(stop), |_, journey| {
+        cohorts.push(match journey.touches.last() {
+            Some(touch) => Cohort::of(events.by[touch.row() as usize]),
+            None => Cohort::Unattributed,
+        });
+        Ok::<_, TableError>(())
+    })?;
+    Ok(cohorts)
 }
 
 /// Sums of one cohort that do not depend on a currency.

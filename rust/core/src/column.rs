@@ -1,5 +1,6 @@
 //! Arrow columns of any fitting type in, plain values out.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 
 use arrow_array::cast::AsArray;
@@ -109,7 +110,12 @@ pub fn find<'a>(
     })
 }
 
-fn wrong(name: &str, array: &dyn Array, wanted: &'static str, hint: &'static str) -> TableError {
+pub(crate) fn wrong(
+    name: &str,
+    array: &dyn Array,
+    wanted: &'static str,
+    hint: &'static str,
+) -> TableError {
     TableError::WrongType {
         name: name.to_owned(),
         wanted,
@@ -137,7 +143,7 @@ pub enum Bytes<'a> {
     /// See the Arrow type.
     Fixed(&'a FixedSizeBinaryArray),
     /// A dictionary: the position of each row's value, and the values.
-    Keyed(Vec<Option<usize>>, Box<Self>),
+    Keyed(Vec<u32>, Box<Self>),
 }
 
 impl<'a> Bytes<'a> {
@@ -154,7 +160,7 @@ impl<'a> Bytes<'a> {
             DataType::FixedSizeBinary(_) => Self::Fixed(array.as_fixed_size_binary()),
             DataType::Dictionary(_, _) => {
                 let values = array.as_any_dictionary().values();
-                Self::Keyed(keys(array), Box::new(Self::new(values.as_ref())?))
+                Self::Keyed(dictionary_keys(array), Box::new(Self::new(values.as_ref())?))
             }
             _ => return None,
         })
@@ -174,6 +180,21 @@ impl<'a> Bytes<'a> {
         }
     }
 
+    /// How many rows there are; 0 where all are null.
+    fn len(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Utf8(array) => array.len(),
+            Self::LargeUtf8(array) => array.len(),
+            Self::Utf8View(array) => array.len(),
+            Self::Binary(array) => array.len(),
+            Self::LargeBinary(array) => array.len(),
+            Self::BinaryView(array) => array.len(),
+            Self::Fixed(array) => array.len(),
+            Self::Keyed(keys, _) => keys.len(),
+        }
+    }
+
     /// The value in `row`, none where it is null.
     pub fn get(&self, row: usize) -> Option<&[u8]> {
         macro_rules! value {
@@ -190,19 +211,45 @@ impl<'a> Bytes<'a> {
             Self::LargeBinary(array) => value!(array),
             Self::BinaryView(array) => value!(array),
             Self::Fixed(array) => value!(array),
-            Self::Keyed(keys, values) => keys[row].and_then(|key| values.get(key)),
+            Self::Keyed(keys, values) if keys[row] == NULL => None,
+            Self::Keyed(keys, values) => values.get(keys[row] as usize),
         }
     }
 }
 
-/// Position of each row's value in a dictionary array.
-fn keys(array: &dyn Array) -> Vec<Option<usize>> {
+/// Position of each row's value in a dictionary array, [`NULL`] for nulls.
+pub(crate) fn dictionary_keys(array: &dyn Array) -> Vec<u32> {
     let dictionary = array.as_any_dictionary();
-    if dictionary.values().is_empty() {
-        return vec![None; array.len()];
+    let last = dictionary.values().len().saturating_sub(1);
+    macro_rules! positions {
+        ($type:ty) => {{
+            let keys = dictionary.keys().as_primitive::<$type>().values().iter();
+            // What lies under a null may be anything.
+            keys.map(|key| narrow(usize::try_from(*key).unwrap_or_default().min(last))).collect()
+        }};
     }
-    let keys = dictionary.normalized_keys();
-    keys.into_iter().enumerate().map(|(row, key)| array.is_valid(row).then_some(key)).collect()
+    let mut positions: Vec<u32> = match dictionary.keys().data_type() {
+        DataType::Int8 => positions!(Int8Type),
+        DataType::Int16 => positions!(Int16Type),
+        DataType::Int32 => positions!(Int32Type),
+        DataType::Int64 => positions!(Int64Type),
+        DataType::UInt8 => positions!(UInt8Type),
+        DataType::UInt16 => positions!(UInt16Type),
+        DataType::UInt32 => positions!(UInt32Type),
+        _ => positions!(UInt64Type),
+    };
+    if let Some(nulls) = dictionary.keys().nulls() {
+        let null = |(position, is_valid): (&mut u32, bool)| {
+            if !is_valid {
+                *position = NULL;
+            }
+        };
+        positions.iter_mut().zip(nulls).for_each(null);
+    }
+    if dictionary.values().is_empty() {
+        positions.fill(NULL);
+    }
+    positions
 }
 
 /// A hash map whose iteration order nothing may depend on.
@@ -270,12 +317,23 @@ impl Interner {
         match column {
             Bytes::Null => vec![NULL; rows],
             Bytes::Keyed(keys, values) => {
-                let count = keys.iter().flatten().max().map_or(0, |key| key + 1);
+                // All of a small dictionary; of a large one what a slice uses, about.
+                let used = || keys.iter().filter(|key| **key != NULL).max();
+                let count = match values.len() {
+                    few if few <= rows => few,
+                    _ => used().map_or(0, |key| *key as usize + 1),
+                };
                 let ids = self.column(values, count);
-                keys.iter().map(|key| key.map_or(NULL, |key| ids[key])).collect()
+                let id = |key: &u32| ids.get(*key as usize).copied().unwrap_or(NULL);
+                keys.iter().map(id).collect()
             }
             plain => (0..rows).map(|row| plain.get(row).map_or(NULL, |v| self.id(v))).collect(),
         }
+    }
+
+    /// Take in the values of another; returns their numbers here.
+    pub(crate) fn absorb(&mut self, other: &Self) -> Vec<u32> {
+        (0..narrow(other.len())).map(|id| self.id(other.value(id))).collect()
     }
 
     /// All values as text, in order of their numbers.
@@ -296,13 +354,17 @@ fn slice<'a>(ends: &[usize], bytes: &'a [u8], id: u32) -> &'a [u8] {
 ///
 /// # Errors
 /// The column is missing, of a wrong type, or has a value that cannot be used.
-pub fn times(array: &dyn Array, name: &str, first_row: usize) -> Result<Vec<i64>, TableError> {
+pub fn times<'a>(
+    array: &'a dyn Array,
+    name: &str,
+    first_row: usize,
+) -> Result<Cow<'a, [i64]>, TableError> {
     if let Some(row) = first_null(array) {
         return Err(TableError::Null { name: name.to_owned(), row: first_row + row });
     }
     // A column without a value may have lost its type.
     if array.data_type() == &DataType::Null {
-        return Ok(Vec::new());
+        return Ok(Cow::default());
     }
     let DataType::Timestamp(unit, _) = array.data_type() else {
         let hint = "cast it to a timestamp: an integer does not say its unit, a date no time";
@@ -310,7 +372,7 @@ pub fn times(array: &dyn Array, name: &str, first_row: usize) -> Result<Vec<i64>
     };
     match unit {
         TimeUnit::Microsecond => {
-            Ok(array.as_primitive::<TimestampMicrosecondType>().values().to_vec())
+            Ok(Cow::Borrowed(array.as_primitive::<TimestampMicrosecondType>().values()))
         }
         TimeUnit::Nanosecond => {
             let values = array.as_primitive::<TimestampNanosecondType>().values();
@@ -333,7 +395,7 @@ fn scaled(
     factor: i64,
     name: &str,
     first_row: usize,
-) -> Result<Vec<i64>, TableError> {
+) -> Result<Cow<'static, [i64]>, TableError> {
     let too_far = |row: usize| TableError::OutOfRange {
         name: name.to_owned(),
         row: first_row + row,
@@ -430,90 +492,4 @@ fn decimal(digits: f64, scale: i8) -> f64 {
     // Powers of ten to 22 are exact, so the usual scales round only once, here.
     let power = 10_f64.powi(i32::from(scale.unsigned_abs()));
     if scale < 0 { digits * power } else { digits / power }
-}
-
-/// One person key per row: equal where the column's values are equal.
-pub enum Keys {
-    /// Integers are their own keys.
-    Integers,
-    /// Everything else is numbered.
-    Numbered(Box<Interner>),
-}
-
-impl Keys {
-    /// Keys for columns of this type; None where the type cannot name a person.
-    pub fn new(kind: &DataType) -> Option<Self> {
-        match kind {
-            kind if kind.is_integer() => Some(Self::Integers),
-            DataType::Dictionary(_, values) => Self::new(values),
-            DataType::Null
-            | DataType::Utf8
-            | DataType::LargeUtf8
-            | DataType::Utf8View
-            | DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-            | DataType::FixedSizeBinary(_) => Some(Self::Numbered(Box::default())),
-            _ => None,
-        }
-    }
-
-    /// Keys of one chunk; a null is an error that names the row.
-    ///
-    /// # Errors
-    /// The column is missing, of a wrong type, or has a value that cannot be used.
-    pub fn chunk(
-        &mut self,
-        array: &dyn Array,
-        name: &str,
-        first_row: usize,
-    ) -> Result<Vec<u64>, TableError> {
-        if let Some(row) = first_null(array) {
-            return Err(TableError::Null { name: name.to_owned(), row: first_row + row });
-        }
-        Ok(match self {
-            Self::Integers => integers(array),
-            Self::Numbered(seen) => {
-                let column = Bytes::new(array).unwrap_or(Bytes::Null);
-                seen.column(&column, array.len()).into_iter().map(u64::from).collect()
-            }
-        })
-    }
-}
-
-fn integers(array: &dyn Array) -> Vec<u64> {
-    macro_rules! wide {
-        ($type:ty) => {
-            array
-                .as_primitive::<$type>()
-                .values()
-                .iter()
-                .map(|&value| i64::from(value).cast_unsigned())
-                .collect()
-        };
-    }
-    match array.data_type() {
-        DataType::Int8 => wide!(Int8Type),
-        DataType::Int16 => wide!(Int16Type),
-        DataType::Int32 => wide!(Int32Type),
-        DataType::Int64 => wide!(Int64Type),
-        DataType::UInt8 => wide!(UInt8Type),
-        DataType::UInt16 => wide!(UInt16Type),
-        DataType::UInt32 => wide!(UInt32Type),
-        DataType::UInt64 => array.as_primitive::<UInt64Type>().values().to_vec(),
-        _ => {
-            let dictionary = array.as_any_dictionary();
-            let values = integers(dictionary.values().as_ref());
-            keys(array).into_iter().map(|key| key.map_or(0, |key| values[key])).collect()
-        }
-    }
-}
-
-/// Refuse a column that cannot name a person.
-///
-/// # Errors
-/// The column is missing, of a wrong type, or has a value that cannot be used.
-pub fn person_keys(array: &dyn Array, name: &str) -> Result<Keys, TableError> {
-    Keys::new(array.data_type())
-        .ok_or_else(|| wrong(name, array, "integer, text or a UUID", "cast it to integer or text"))
 }

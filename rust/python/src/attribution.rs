@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use unmogrowp_core::attribution::{self, Model, ModelError};
 use unmogrowp_core::journey::EventSettings;
 
-use crate::door::Door;
+use crate::door::{Door, effort};
 use crate::journeys::{Journeys, Refused, settings};
 use crate::table::Batches;
 
@@ -60,7 +60,8 @@ impl Rule {
 #[pyfunction]
 pub(crate) fn attribute(py: Python<'_>, journeys: &Journeys, rule: &Rule) -> PyResult<Batches> {
     let (journeys, model) = (journeys.inner.clone(), rule.0.clone());
-    let made = move |stop: &_| attribution::attribute(&journeys, &model, stop).map_err(Unfit);
+    let made =
+        move |stop: &_| attribution::attribute(&journeys, &model, effort(stop)).map_err(Unfit);
     py.enter_long(made).map(|(schema, batches)| Batches::new(schema, batches))
 }
 
@@ -74,7 +75,7 @@ pub(crate) fn compare(
     let own = |(name, rule): (String, PyRef<'_, Rule>)| (name, rule.0.clone());
     let models: Vec<_> = models.into_iter().map(own).collect();
     let journeys = journeys.inner.clone();
-    py.enter_long(move |stop| attribution::compare(&journeys, &models, stop).map_err(Unfit))
+    py.enter_long(move |stop| attribution::compare(&journeys, &models, effort(stop)).map_err(Unfit))
         .map(Batches::from)
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn credits(
     py.enter_long(move |stop| {
         let conversions = conversions.as_slice();
         let settings = EventSettings { conversions, settings, allows_reserved: true };
-        attribution::credits(&schema, &batches, settings, stop).map_err(Unfit)
+        attribution::credits(&schema, &batches, settings, effort(stop)).map_err(Unfit)
     })
     .map(Batches::from)
 }

@@ -1,5 +1,7 @@
 //! The one way into the core: detach from the interpreter, catch a panic, map the error.
 
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use unmogrowp_core::journey::Effort;
 
 pyo3::import_exception!(unmogrowp.errors, InternalError);
 
@@ -81,6 +84,17 @@ impl Door for Python<'_> {
             }
         }
     }
+}
+
+/// `UNMOGROWP_THREADS`, else as many as the machine runs at once.
+pub(crate) fn threads() -> usize {
+    let wanted = std::env::var("UNMOGROWP_THREADS").ok().and_then(|text| text.parse().ok());
+    wanted.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get)).max(1)
+}
+
+/// All threads there are, until `stop`.
+pub(crate) fn effort(stop: &AtomicBool) -> Effort<'_> {
+    Effort { threads: threads(), stop, salt: RandomState::new().hash_one(0) }
 }
 
 fn internal(panic: &(dyn std::any::Any + Send)) -> PyErr {

@@ -10,8 +10,7 @@ use unmogrowp_core::limits::Limits;
 use unmogrowp_core::parse::{Context, ParseError, parse_batches};
 use unmogrowp_core::schema;
 
-use crate::door::Door;
-use crate::info::threads;
+use crate::door::{Door, threads};
 use crate::table::Batches;
 
 /// A body that could not be taken apart, on its way to Python.

@@ -10,7 +10,7 @@ use unmogrowp_core::duration;
 use unmogrowp_core::identity::Graph;
 use unmogrowp_core::journey::{self, EventSettings, Names, Policy, Settings};
 
-use crate::door::Door;
+use crate::door::{Door, effort};
 use crate::table::Batches;
 
 pyo3::import_exception!(unmogrowp.errors, SchemaError);
@@ -31,27 +31,32 @@ impl From<Refused> for PyErr {
 #[pyclass(frozen, module = "unmogrowp._core")]
 pub(crate) struct Journeys {
     pub(crate) inner: Arc<journey::Journeys>,
-    /// Conversions in all and those without touches.
-    #[pyo3(get)]
-    totals: (f64, f64),
-    /// Time of the first and the last row, in microseconds.
-    #[pyo3(get)]
-    span_us: Option<(i64, i64)>,
 }
 
 impl From<journey::Journeys> for Journeys {
     fn from(inner: journey::Journeys) -> Self {
-        let (totals, span_us) = (inner.totals(), inner.span_us());
-        Self { inner: Arc::new(inner), totals, span_us }
+        Self { inner: Arc::new(inner) }
     }
 }
 
 #[pymethods]
 impl Journeys {
+    /// Conversions in all and those without touches.
+    fn totals(&self, py: Python<'_>) -> PyResult<(f64, f64)> {
+        let journeys = self.inner.clone();
+        py.enter_long(move |stop| journeys.totals(effort(stop)).map_err(Refused))
+    }
+
+    /// Time of the first and the last row, in microseconds.
+    #[getter]
+    fn span_us(&self) -> Option<(i64, i64)> {
+        self.inner.span_us()
+    }
+
     /// How many touches there are, in journeys or not.
     #[getter]
     fn touch_count(&self) -> usize {
-        self.inner.touches().len()
+        self.inner.touch_count()
     }
 
     /// How many journeys there are: conversions, or aggregated paths.
@@ -111,7 +116,7 @@ pub(crate) fn journeys(
     let settings = settings(click_lookback_us, view_lookback_us, policy)?;
     let (schema, batches, names) = (table.schema(), table.batches().to_vec(), names(columns));
     py.enter_long(move |stop| {
-        journey::read(&schema, &batches, &names, settings, stop)
+        journey::read(&schema, &batches, &names, settings, effort(stop))
             .map(Journeys::from)
             .map_err(Refused)
     })

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::attribution::{Model, attribute, compare};
 use crate::duration;
-use crate::journey::{Journeys, Names, Policy, Settings, UNATTRIBUTED, read};
+use crate::journey::{Effort, Journeys, Names, Policy, Settings, UNATTRIBUTED, read};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
 use arrow_array::{
@@ -14,7 +14,10 @@ use arrow_array::{
 };
 use serde_json::Value;
 
-static STOP: AtomicBool = AtomicBool::new(false);
+fn effort() -> Effort<'static> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    Effort { threads: 2, stop: &STOP, salt: 7 }
+}
 
 /// One of the files of `tests/cases/attribution`.
 macro_rules! file {
@@ -89,7 +92,7 @@ fn journeys(case: &Value, batches: &[RecordBatch]) -> Journeys {
     if let Some(policy) = given["policy"].as_str() {
         settings.policy = Policy::parse(policy).unwrap();
     }
-    read(&table(&[]).schema(), batches, &names(), settings, &STOP).unwrap()
+    read(&table(&[]).schema(), batches, &names(), settings, effort()).unwrap()
 }
 
 fn model(given: &Value) -> Model {
@@ -177,7 +180,7 @@ fn every_case_gives_what_it_says() {
         let journeys = journeys(&case, &[batch]);
         for credit in case["credit"].as_array().unwrap() {
             let model = model(credit);
-            let (_, found) = attribute(&journeys, &model, &STOP).unwrap();
+            let (_, found) = attribute(&journeys, &model, effort()).unwrap();
             assert_same(
                 &rows(&found),
                 &expected(&case, &credit["credit"]),
@@ -198,7 +201,7 @@ fn chunks_and_slices_of_a_table_give_the_same_bytes() {
             .iter()
             .map(|name| ((*name).to_owned(), Model::parse(name).unwrap()))
             .collect();
-        let compared = |journeys: &Journeys| compare(journeys, &models, &STOP).unwrap();
+        let compared = |journeys: &Journeys| compare(journeys, &models, effort()).unwrap();
         assert_eq!(compared(&whole), compared(&parts), "{}", case["name"]);
     }
 }
@@ -212,7 +215,7 @@ fn a_call_that_is_told_to_stop_says_so() {
         std::slice::from_ref(&batch),
         &names(),
         Settings::default(),
-        &stopped,
+        Effort::alone(&stopped),
     );
     assert!(error.unwrap_err().to_string().starts_with("cancelled"));
 }

@@ -1,7 +1,6 @@
 //! Journeys and several models in, one row per channel out, all in one pass.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
@@ -9,10 +8,7 @@ use arrow_schema::{DataType, Field, Schema};
 use super::sum::ExactSum;
 use super::{Model, ModelError, Rule};
 use crate::column::{NULL, TableError, narrow};
-use crate::journey::{Journeys, UNATTRIBUTED};
-
-/// How many conversions pass between two looks at whether to stop.
-const LOOK_EVERY: usize = 1 << 14;
+use crate::journey::{Effort, Journey, Journeys, Touch, UNATTRIBUTED, Who};
 
 /// `channel`, `currency` where the journeys have one, then `<name>_conversions` and where there is
 /// a value `<name>_value` of each model.
@@ -21,11 +17,11 @@ const LOOK_EVERY: usize = 1 << 14;
 /// one row per channel and currency, the null currency last.
 ///
 /// # Errors
-/// The model does not fit the journeys, the table is not canonical, or `stop` was set.
+/// The model does not fit the journeys, the table is not canonical, or the effort was stopped.
 pub fn compare(
     journeys: &Journeys,
     models: &[(String, Model)],
-    stop: &AtomicBool,
+    effort: Effort<'_>,
 ) -> Result<RecordBatch, ModelError> {
     for (index, (name, _)) in models.iter().enumerate() {
         if models[..index].iter().any(|(other, _)| other == name) {
@@ -34,28 +30,33 @@ pub fn compare(
     }
     let rules: Vec<_> =
         models.iter().map(|(_, model)| Rule::new(model, journeys)).collect::<Result<_, _>>()?;
-    let mut totals = Totals::new(journeys, rules.len());
-    let (mut scratch, mut weights) = (Vec::new(), Vec::new());
-    for index in 0..journeys.len() {
-        if index % LOOK_EVERY == 0 && stop.load(Ordering::Relaxed) {
-            return Err(TableError::Cancelled.into());
-        }
-        let journey = journeys.journey(index, &mut scratch);
-        let channel = |touch: &crate::journey::Touch| totals.slot_of(touch.channel());
-        let slots: Vec<usize> = journey.touches.iter().map(channel).collect();
-        weights.resize(slots.len(), 0.0);
-        for (model, rule) in rules.iter().enumerate() {
-            if slots.is_empty() {
-                totals.add(index, totals.unattributed(), model, 1.0);
-                continue;
-            }
-            rule.weigh(&journey, &mut weights);
-            for (slot, weight) in slots.iter().zip(&weights).filter(|(_, weight)| **weight != 0.0) {
-                totals.add(index, *slot, model, *weight);
-            }
-        }
-    }
+    let make = || (Totals::new(journeys, rules.len()), Desk::default());
+    let made = journeys.fold(Who::Converting, effort, make, |(totals, desk), person| {
+        let mut scratch = std::mem::take(&mut desk.scratch);
+        person.journeys(journeys.lens(), &mut scratch, |index, journey| {
+            totals.journey(index, &journey, &rules, desk);
+        });
+        desk.scratch = scratch;
+    })?;
+    let totals = made.into_iter().map(|(totals, _)| totals);
+    let totals = totals.reduce(Totals::join).unwrap_or_else(|| Totals::new(journeys, rules.len()));
     Ok(totals.finish(models)?)
+}
+
+/// Memory kept between people.
+#[derive(Default)]
+struct Desk {
+    scratch: Vec<Touch>,
+    /// Of each touch: where its channel's sums begin.
+    cells: Vec<usize>,
+    weights: Vec<f64>,
+}
+
+/// What there is to share.
+#[derive(Clone, Copy)]
+struct Worth {
+    conversions: f64,
+    value: Option<f64>,
 }
 
 /// What each channel, currency and model has so far.
@@ -98,16 +99,55 @@ impl<'a> Totals<'a> {
         self.journeys.channels().names.len() + 1
     }
 
-    fn add(&mut self, index: usize, slot: usize, model: usize, share: f64) {
+    /// Share a conversion among its touches by every rule.
+    fn journey(
+        &mut self,
+        index: usize,
+        journey: &Journey<'_>,
+        rules: &[Rule<'_>],
+        desk: &mut Desk,
+    ) {
         let conversions = self.journeys.conversions();
         let place = conversions
             .currencies
             .as_ref()
             .map_or(0, |(ids, names)| self.currency_places[(ids[index] as usize).min(names.len())]);
-        let cell = (slot * self.currencies.len() + place) * self.models + model;
-        self.conversions[cell].add(share * self.journeys.weight(index));
-        if let Some(values) = &conversions.values {
-            self.values[cell].add(share * values[index]);
+        let worth = Worth {
+            conversions: self.journeys.weight(index),
+            value: conversions.values.as_ref().map(|values| values[index]),
+        };
+        let cell = |slot| (slot * self.currencies.len() + place) * self.models;
+        if journey.touches.is_empty() {
+            let cell = cell(self.unattributed());
+            (0..rules.len()).for_each(|model| self.add(cell + model, 1.0, worth));
+            return;
+        }
+        let Desk { cells, weights, .. } = desk;
+        cells.clear();
+        cells.extend(journey.touches.iter().map(|touch| cell(self.slot_of(touch.channel()))));
+        weights.resize(journey.touches.len(), 0.0);
+        for (model, rule) in rules.iter().enumerate() {
+            rule.weigh(journey, weights);
+            for (cell, weight) in cells.iter().zip(&*weights).filter(|(_, weight)| **weight != 0.0)
+            {
+                self.add(cell + model, *weight, worth);
+            }
+        }
+    }
+
+    fn join(mut self, other: Self) -> Self {
+        let join = |own: &mut Vec<ExactSum>, others: Vec<ExactSum>| {
+            own.iter_mut().zip(others).for_each(|(sum, other)| sum.join(other));
+        };
+        join(&mut self.conversions, other.conversions);
+        join(&mut self.values, other.values);
+        self
+    }
+
+    fn add(&mut self, cell: usize, share: f64, worth: Worth) {
+        self.conversions[cell].add(share * worth.conversions);
+        if let Some(value) = worth.value {
+            self.values[cell].add(share * value);
         }
     }
 

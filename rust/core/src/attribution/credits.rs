@@ -2,7 +2,6 @@
 //! a warehouse stores.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use arrow_array::builder::Float64Builder;
 use arrow_array::{
@@ -16,7 +15,7 @@ use arrow_select::take::take;
 
 use super::{Model, ModelError, NAMES, Rule};
 use crate::column::{Bytes, Interner, TableError, find, micros};
-use crate::journey::{EventSettings, Journeys, read_events};
+use crate::journey::{Effort, EventSettings, Journeys, Touch, read_events};
 
 /// Columns of the touch, as `<output>` from `<input>`.
 const TOUCH_COLUMNS: [(&str, &str); 4] =
@@ -32,22 +31,22 @@ const TOUCH_COLUMNS: [(&str, &str); 4] =
 /// as [`NAMES`]. A conversion without touches has empty lists.
 ///
 /// # Errors
-/// The model does not fit the journeys, the table is not canonical, or `stop` was set.
+/// The model does not fit the journeys, the table is not canonical, or the effort was stopped.
 pub fn credits(
     schema: &SchemaRef,
     batches: &[RecordBatch],
     settings: EventSettings<'_>,
-    stop: &AtomicBool,
+    effort: Effort<'_>,
 ) -> Result<RecordBatch, ModelError> {
     let table = concat_batches(schema, batches).map_err(TableError::from)?;
     let persons = person_keys(&table)?;
     let given = std::slice::from_ref(&table);
-    let journeys = read_events(schema, given, &persons, settings, stop)?;
+    let journeys = read_events(schema, given, &persons, settings, effort.stop)?;
     let models: Vec<Model> =
         NAMES.iter().map(|name| Model::parse(name)).collect::<Result<_, _>>()?;
     let rules: Vec<Rule<'_>> =
         models.iter().map(|model| Rule::new(model, &journeys)).collect::<Result<_, _>>()?;
-    let touched = Touched::new(&journeys, &rules);
+    let touched = Touched::new(&journeys, &rules, effort)?;
     Ok(touched.table(&table, &journeys)?)
 }
 
@@ -82,7 +81,11 @@ struct Touched {
 }
 
 impl Touched {
-    fn new(journeys: &Journeys, rules: &[Rule<'_>]) -> Self {
+    fn new(
+        journeys: &Journeys,
+        rules: &[Rule<'_>],
+        effort: Effort<'_>,
+    ) -> Result<Self, TableError> {
         let mut touched = Self {
             rows: Vec::new(),
             times: Vec::new(),
@@ -90,23 +93,22 @@ impl Touched {
             conversion_times: Vec::new(),
             credit: rules.iter().map(|_| Float64Builder::new()).collect(),
         };
-        let (mut scratch, mut weights) = (Vec::new(), Vec::new());
-        for index in 0..journeys.len() {
-            let journey = journeys.journey(index, &mut scratch);
-            touched.rows.extend(journey.touches.iter().map(|touch| touch.row));
-            touched.times.extend(journey.touches.iter().map(|touch| touch.time));
+        let mut weights = Vec::new();
+        journeys.in_order(effort, |_, journey| {
+            touched.rows.extend(journey.touches.iter().map(Touch::row));
+            touched.times.extend(journey.touches.iter().map(Touch::time));
             touched.ends.push(journey.touches.len());
             touched.conversion_times.push(journey.time);
             weights.resize(journey.touches.len(), 0.0);
-            if weights.is_empty() {
-                continue;
+            if !weights.is_empty() {
+                for (rule, credit) in rules.iter().zip(&mut touched.credit) {
+                    rule.weigh(&journey, &mut weights);
+                    credit.append_slice(&weights);
+                }
             }
-            for (rule, credit) in rules.iter().zip(&mut touched.credit) {
-                rule.weigh(&journey, &mut weights);
-                credit.append_slice(&weights);
-            }
-        }
-        touched
+            Ok::<_, TableError>(())
+        })?;
+        Ok(touched)
     }
 
     fn table(

@@ -88,7 +88,7 @@ pub(super) fn time_decay(
         let half_lives = if is_stepped {
             (touch.age_us(journey.time) / half_life - newest_age / half_life) as f64
         } else {
-            touch.age_us(newest.time) as f64 / half_life as f64
+            touch.age_us(newest.time()) as f64 / half_life as f64
         };
         *weight = (-half_lives).exp2();
         total += *weight;

@@ -4,6 +4,8 @@
 /// held. Credit summed by any thread in any order gives the same bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ExactSum {
+    /// In units of 2^-62: the sum of what is neither tiny nor above 1, as shares are.
+    shares: i128,
     /// Step number of `steps[0]`; step 0 holds the smallest float's bits.
     base: usize,
     /// Signed, so that 2^31 additions fit before carries must be moved up.
@@ -12,6 +14,9 @@ pub(crate) struct ExactSum {
 }
 
 const STEP_BITS: usize = 32;
+/// The exponent of floats whose last digit is 2^-62, and how many more keep within 63 bits.
+const LOWEST_SHARE: usize = 1013;
+const SHARE_SHIFT_MAX: usize = 10;
 const PENDING_MAX: u32 = 1 << 30;
 /// Step 0 counts in units of 2^-1074.
 const LOWEST_EXPONENT: i32 = -1074;
@@ -26,12 +31,41 @@ impl ExactSum {
         if digits == 0 {
             return;
         }
-        let position = exponent.max(1) - 1;
+        if let Some(shift) = exponent.checked_sub(LOWEST_SHARE).filter(|s| *s <= SHARE_SHIFT_MAX) {
+            let units = i128::from(digits << shift);
+            self.shares += if value.is_sign_negative() { -units } else { units };
+            return;
+        }
+        self.add_digits(exponent.max(1) - 1, digits, value.is_sign_negative());
+    }
+
+    /// Add `digits`, which stand `position` bits above the smallest float's.
+    fn add_digits(&mut self, position: usize, digits: u64, is_negative: bool) {
+        if digits == 0 {
+            return;
+        }
         let wide = u128::from(digits) << (position % STEP_BITS);
         let at = self.room(position / STEP_BITS);
         for (index, step) in self.steps[at..at + 3].iter_mut().enumerate() {
             let part = ((wide >> (index * STEP_BITS)) & 0xffff_ffff) as i64;
-            *step += if value.is_sign_negative() { -part } else { part };
+            *step += if is_negative { -part } else { part };
+        }
+        self.pending += 1;
+        if self.pending == PENDING_MAX {
+            self.carry();
+        }
+    }
+
+    /// Add all that another sum holds.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.shares += other.shares;
+        other.carry();
+        let Some(last) = other.steps.len().checked_sub(1) else { return };
+        // One place more than needed at most: steps come in threes.
+        let _ = self.room(other.base + last);
+        let at = self.room(other.base);
+        for (step, more) in self.steps[at..].iter_mut().zip(&other.steps) {
+            *step += more;
         }
         self.pending += 1;
         if self.pending == PENDING_MAX {
@@ -73,6 +107,12 @@ impl ExactSum {
     /// The nearest float.
     pub(crate) fn value(&self) -> f64 {
         let mut exact = self.clone();
+        let shares = self.shares.unsigned_abs();
+        for part in 0..4 {
+            let digits = (shares >> (part * STEP_BITS)) & 0xffff_ffff;
+            let position = LOWEST_SHARE - 1 + part * STEP_BITS;
+            exact.add_digits(position, digits as u64, self.shares < 0);
+        }
         exact.carry();
         let is_negative = exact.steps.last().is_some_and(|step| *step < 0);
         if is_negative {

@@ -1,7 +1,6 @@
 //! Journeys and one model in, one row per touch out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::builder::{Float64Builder, StringBuilder, UInt32Builder};
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
@@ -10,7 +9,7 @@ use arrow_select::take::take;
 
 use super::{Model, ModelError, Rule};
 use crate::column::{NULL, TableError, narrow};
-use crate::journey::{Journeys, Touch, UNATTRIBUTED};
+use crate::journey::{Effort, Journeys, Touch, UNATTRIBUTED};
 
 /// Rows and bytes of channel names after which a new batch begins.
 const BATCH_ROWS: usize = 1 << 18;
@@ -20,19 +19,18 @@ const BATCH_BYTES: usize = 1 << 30;
 /// journeys have them: conversions in input order, their touches in order.
 ///
 /// # Errors
-/// The model does not fit the journeys, the table is not canonical, or `stop` was set.
+/// The model does not fit the journeys, the table is not canonical, or the effort was stopped.
 pub fn attribute(
     journeys: &Journeys,
     model: &Model,
-    stop: &AtomicBool,
+    effort: Effort<'_>,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), ModelError> {
     let rule = Rule::new(model, journeys)?;
     let schema = schema(journeys);
     let mut batches = Vec::new();
     let mut out = Out::new(journeys);
-    let (mut scratch, mut weights) = (Vec::new(), Vec::new());
-    for index in 0..journeys.len() {
-        let journey = journeys.journey(index, &mut scratch);
+    let mut weights = Vec::new();
+    journeys.in_order(effort, |index, journey| {
         weights.resize(journey.touches.len(), 0.0);
         if journey.touches.is_empty() {
             out.push(index, None, 1.0);
@@ -43,12 +41,11 @@ pub fn attribute(
             out.push(index, Some((narrow(position), touch)), *weight);
             if out.is_full() {
                 batches.push(out.take(&schema)?);
-                if stop.load(Ordering::Relaxed) {
-                    return Err(TableError::Cancelled.into());
-                }
+                effort.go_on()?;
             }
         }
-    }
+        Ok::<_, ModelError>(())
+    })?;
     batches.push(out.take(&schema)?);
     Ok((schema, batches))
 }

@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use arrow_select::filter::filter;
 
 use super::read::{Channels, joined, next_first, number_null_name, slices, views};
-use super::{Conversions, Entry, Journeys, Settings, Tag, Unordered};
+use super::{Conversions, Filing, Journeys, Settings, Step, Tag, Wide};
 use crate::column::{Bytes, Interner, NULL, TableError, find, narrow, numbers, times};
 
 /// What to make of canonical events.
@@ -33,7 +33,7 @@ pub fn read_events(
     settings: EventSettings<'_>,
     stop: &AtomicBool,
 ) -> Result<Journeys, TableError> {
-    let mut reader = EventReader::new(settings);
+    let mut reader = EventReader::new(settings, persons.len());
     reader.batch(&RecordBatch::new_empty(schema.clone()), &[])?;
     let mut persons = persons;
     for batch in batches.iter().flat_map(slices) {
@@ -44,7 +44,7 @@ pub fn read_events(
         reader.batch(&batch, own)?;
         persons = rest;
     }
-    Journeys::build(reader.finish()?, settings.settings, stop)
+    reader.finish(settings.settings)
 }
 
 struct EventReader {
@@ -53,17 +53,16 @@ struct EventReader {
     /// Names below this number convert: the wanted ones are interned first.
     wanted: u32,
     currencies: Interner,
-    entries: Vec<Entry>,
+    rows: Filing<u64, Wide>,
     ids: Vec<ArrayRef>,
     conversions: Conversions,
     values: Vec<f64>,
     currency_ids: Vec<u32>,
     first_row: usize,
-    has_views: bool,
 }
 
 impl EventReader {
-    fn new(settings: EventSettings<'_>) -> Self {
+    fn new(settings: EventSettings<'_>, rows: usize) -> Self {
         let mut names = Interner::default();
         for name in settings.conversions {
             names.id(name.as_bytes());
@@ -73,13 +72,12 @@ impl EventReader {
             wanted: narrow(names.len()),
             names,
             currencies: Interner::default(),
-            entries: Vec::new(),
+            rows: Filing::for_rows(rows),
             ids: Vec::new(),
             conversions: Conversions::unnamed(Vec::new()),
             values: Vec::new(),
             currency_ids: Vec::new(),
             first_row: 0,
-            has_views: false,
         }
     }
 
@@ -91,6 +89,7 @@ impl EventReader {
         let text = |name| Bytes::text(column(name)?, name);
         let names = self.names.column(&text("event_name")?, rows);
         let channels = self.channels.chunk(&text("source")?, rows);
+        self.channels.fits()?;
         let currencies = self.currencies.column(&text("currency")?, rows);
         let is_view = views(column("event_type")?, "event_type")?;
         let types = text("event_type")?;
@@ -109,26 +108,27 @@ impl EventReader {
                 Tag::conversion(index)?
             } else if is_view[row] || types.get(row) == Some(b"click") {
                 self.channels.touch(channels[row], self.first_row + row)?;
-                self.has_views |= is_view[row];
-                Tag::touch(channels[row], is_view[row], false)?
+                let mut tag = Tag::touch(channels[row]);
+                tag.set_view(is_view[row]);
+                tag
             } else {
                 continue;
             };
-            let number = narrow(self.first_row + row);
-            self.entries.push(Entry { key: persons[row], time: times[row], row: number, tag });
+            let step = Step { time: times[row], row: narrow(self.first_row + row), tag };
+            self.rows.file(persons[row], step);
         }
         self.first_row = next;
         Ok(())
     }
 
-    fn finish(self) -> Result<Unordered, TableError> {
+    fn finish(self, settings: Settings) -> Result<Journeys, TableError> {
         let mut conversions = self.conversions;
         number_null_name(&mut conversions.names, self.names.len());
         conversions.ids = joined(&self.ids)?;
         conversions.values = Some(self.values);
         conversions.currencies = Some((self.currency_ids, self.currencies.texts()));
         debug_assert!(!conversions.names.contains(&NULL));
-        let channels = self.channels.finish();
-        Ok(Unordered { entries: self.entries, channels, conversions, has_views: self.has_views })
+        let rows = self.rows.filed();
+        Ok(Journeys::new(rows, self.channels.finish(), conversions, settings))
     }
 }

@@ -1,119 +1,501 @@
 //! Rows of all people in, rows of one person after the other out.
 //!
-//! Rows are moved, not indexed: a gather costs more than a row. First into partitions by a hash of
-//! the person, so that the rest happens inside the second-level cache; there into runs of one
-//! person, which are short and sorted on the spot.
+//! Rows are moved, not indexed: a gather costs more than a row. While they are read they are filed
+//! into drawers by the person, so that the rest happens inside the second-level cache:
+//! there into runs of few people, which are short and sorted on the spot. Drawers without
+//! conversions cost a glance.
 
-use super::Entry;
-use crate::column::{NULL, narrow};
+use std::fmt::Debug;
+use std::marker::PhantomData;
 
-/// Rows per partition that stay in cache.
-const PARTITION_ROWS: usize = 8_192;
-const PARTITION_BITS_MAX: u32 = 10;
+use super::Tag;
+use super::row::{Key, Layout, Row, Step, Wide, Word};
+use super::walk::{Person, Walk};
+use crate::column::narrow;
 
-fn upper(hash: u64, bits: u32) -> usize {
-    debug_assert!((1..64).contains(&bits));
-    usize::try_from(hash >> (64 - bits)).unwrap_or_default()
+/// Rows of one drawer that stay in cache.
+const DRAWER_ROWS: usize = 1 << 15;
+const DRAWER_BITS_MAX: u32 = 10;
+/// Rows of a drawer collected before they are moved there, so that memory is written in lines.
+const STAGED_ROWS: usize = 16;
+/// Rows of a drawer that lie together.
+const BLOCK_ROWS: usize = 1 << 12;
+/// Rows of people who share a run, about.
+const RUN_ROWS: usize = 4;
+/// Up to here a run is sorted by insertion.
+const SHORT_ROWS: usize = 24;
+
+/// How many upper bits of a key's place say its drawer in a table of so many rows.
+pub(super) fn drawer_bits(rows: usize) -> u32 {
+    (rows / DRAWER_ROWS + 1).ilog2().min(DRAWER_BITS_MAX)
 }
 
-/// How many upper bits of the hash say a row's partition.
-fn partition_bits(rows: usize) -> u32 {
-    (rows / PARTITION_ROWS + 1).ilog2().min(PARTITION_BITS_MAX)
+/// Finds a number in some bits of a key's place.
+#[derive(Clone, Copy)]
+struct Slot {
+    shift: u32,
+    mask: u64,
 }
 
-/// Move rows into partitions, in whose order they keep that of the input; returns their ends.
-pub(super) fn partition(entries: Vec<Entry>) -> (Vec<Entry>, Vec<usize>) {
-    let bits = partition_bits(entries.len());
-    if bits == 0 {
-        let end = entries.len();
-        return (entries, vec![end]);
+impl Slot {
+    /// The `bits` below the upper `skipped` ones.
+    fn new(skipped: u32, bits: u32) -> Self {
+        debug_assert!(skipped + bits < u64::BITS);
+        // With no bits the shift is anything and the mask leaves nothing.
+        Self { shift: (u64::BITS - skipped - bits).min(u64::BITS - 1), mask: (1 << bits) - 1 }
     }
-    let mut next = vec![0_usize; 1 << bits];
-    for entry in &entries {
-        next[upper(entry.hash(), bits)] += 1;
-    }
-    starts(&mut next);
-    let mut moved = vec![Entry::default(); entries.len()];
-    for entry in &entries {
-        let at = &mut next[upper(entry.hash(), bits)];
-        moved[*at] = *entry;
-        *at += 1;
-    }
-    // Every cursor now stands where its partition ends.
-    (moved, next)
-}
 
-/// Counts become the places where each run starts.
-fn starts(counts: &mut [usize]) {
-    let mut start = 0;
-    for count in counts {
-        start += std::mem::replace(count, start);
+    #[allow(clippy::cast_possible_truncation, reason = "the mask leaves few bits")]
+    fn of(self, key: impl Key) -> usize {
+        (key.place() >> self.shift & self.mask) as usize
     }
 }
 
-/// Finds the people of one partition after the other; keeps its memory between them.
-#[derive(Default)]
-pub(super) struct Groups {
-    /// Number of the person in each slot, [`NULL`] where it is free.
-    slots: Vec<u32>,
-    people: Vec<u64>,
-    person_of: Vec<u32>,
-    next: Vec<usize>,
-    moved: Vec<Entry>,
+/// People whose rows are at hand, whatever their layout.
+pub(super) trait People: Debug + Send + Sync {
+    /// How many drawers they lie in.
+    fn drawer_count(&self) -> usize;
+    /// What is known of all rows.
+    fn extent(&self) -> Extent;
+    /// Call `take` with each person of the drawers that `next` names.
+    fn each(
+        &self,
+        who: Who,
+        next: &mut dyn FnMut() -> Option<usize>,
+        walk: &mut Walk<'_>,
+        take: &mut dyn FnMut(Person<'_>),
+    );
 }
 
-impl Groups {
-    /// Call `take` with the rows of each person, in order.
-    pub(super) fn each(&mut self, part: &[Entry], mut take: impl FnMut(&[Entry])) {
-        self.number(part);
-        starts(&mut self.next);
-        self.moved.clear();
-        self.moved.resize(part.len(), Entry::default());
-        for (entry, person) in part.iter().zip(&self.person_of) {
-            let at = &mut self.next[*person as usize];
-            self.moved[*at] = *entry;
-            *at += 1;
+/// Rows filed as they are read, by one thread.
+pub(crate) struct Filing<K, W> {
+    slot: Slot,
+    layout: Layout,
+    staged: Vec<[Row<K, W>; STAGED_ROWS]>,
+    counts: Vec<u8>,
+    drawers: Vec<Drawer>,
+    blocks: Blocks<K, W>,
+    extent: Extent,
+}
+
+/// What is known of all rows without going through them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(super) touches: usize,
+    pub(super) has_views: bool,
+    /// Of the first and the last row: the wrong way round where there is none.
+    pub(super) first_us: i64,
+    pub(super) last_us: i64,
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self { touches: 0, has_views: false, first_us: i64::MAX, last_us: i64::MIN }
+    }
+}
+
+impl Extent {
+    fn add(&mut self, step: Step) {
+        self.touches += usize::from(!step.tag.is_conversion());
+        self.has_views |= step.tag.is_view();
+        self.first_us = self.first_us.min(step.time);
+        self.last_us = self.last_us.max(step.time);
+    }
+
+    /// Bits for the times between the first and the last.
+    pub(super) fn layout(&self) -> Layout {
+        if self.first_us <= self.last_us {
+            Layout::new(self.first_us, self.last_us)
+        } else {
+            Layout::default()
         }
+    }
+
+    fn join(self, other: Self) -> Self {
+        Self {
+            touches: self.touches + other.touches,
+            has_views: self.has_views | other.has_views,
+            first_us: self.first_us.min(other.first_us),
+            last_us: self.last_us.max(other.last_us),
+        }
+    }
+}
+
+/// Where the rows of a drawer lie.
+#[derive(Clone, Debug, Default)]
+struct Drawer {
+    blocks: Vec<u32>,
+    /// How many rows the last block has.
+    last_rows: usize,
+    /// Which conversions lie here: in a row's tag stands the place in this list.
+    conversions: Vec<u32>,
+}
+
+/// Rows in blocks, each of which belongs to one drawer.
+///
+/// They are kept as plain cells because memory full of zeros costs nothing until it is used.
+#[derive(Debug)]
+struct Blocks<K, W> {
+    cells: Vec<u64>,
+    used: u32,
+    rows: PhantomData<Row<K, W>>,
+}
+
+/// A row that does not fit the layout.
+#[derive(Debug)]
+pub(crate) struct Unfit;
+
+impl<K: Key, W: Word> Filing<K, W> {
+    /// For `row_count` rows.
+    pub(super) fn new(bits: u32, layout: Layout, row_count: usize) -> Self {
+        let count = 1 << bits;
+        Self {
+            slot: Slot::new(0, bits),
+            layout,
+            staged: vec![[Row::default(); STAGED_ROWS]; count],
+            counts: vec![0; count],
+            drawers: vec![Drawer::default(); count],
+            blocks: Blocks::new(row_count / BLOCK_ROWS + count),
+            extent: Extent::default(),
+        }
+    }
+
+    /// File one row of a person known by a mixed key.
+    pub(super) fn push(&mut self, key: K, mut step: Step) -> Result<(), Unfit> {
+        let at = self.slot.of(key);
+        if step.tag.is_conversion() {
+            let conversions = &mut self.drawers[at].conversions;
+            let place = narrow(conversions.len());
+            conversions.push(step.tag.payload());
+            step.tag = Tag::new(true, place);
+        }
+        let word = W::pack(step, self.layout).ok_or(Unfit)?;
+        let count = usize::from(self.counts[at]) % STAGED_ROWS;
+        self.staged[at][count] = Row { key, word };
+        self.counts[at] = self.counts[at].wrapping_add(1);
+        if count == STAGED_ROWS - 1 {
+            self.blocks.put(&mut self.drawers[at], &self.staged[at]);
+            self.counts[at] = 0;
+        }
+        Ok(())
+    }
+
+    /// Note what is known of rows that were or will be filed.
+    pub(super) fn extend(&mut self, extent: Extent) {
+        self.extent = self.extent.join(extent);
+    }
+
+    /// Move what is still staged.
+    fn finish(&mut self) {
+        let staged = self.staged.iter().zip(&self.counts);
+        for (drawer, (rows, count)) in self.drawers.iter_mut().zip(staged) {
+            self.blocks.put(drawer, &rows[..usize::from(*count)]);
+        }
+    }
+}
+
+impl Filing<u64, Wide> {
+    /// For so many rows, read by one thread.
+    pub(crate) fn for_rows(rows: usize) -> Self {
+        Self::new(drawer_bits(rows), Layout::default(), rows)
+    }
+
+    pub(crate) fn file(&mut self, key: u64, step: Step) {
+        self.extent.add(step);
+        let filed = self.push(key.mixed(), step);
+        debug_assert!(filed.is_ok(), "a wide word has room for any step");
+    }
+
+    pub(crate) fn filed(self) -> Filed<u64, Wide> {
+        let mut filed = Filed::new(self.slot.mask.count_ones(), self.layout);
+        let added = filed.add(self, 0, Vec::new());
+        debug_assert!(added.is_ok(), "a wide word has room for any step");
+        filed
+    }
+}
+
+impl<K: Key, W: Word> Blocks<K, W> {
+    const BLOCK_CELLS: usize = BLOCK_ROWS * Row::<K, W>::CELLS;
+
+    fn new(count: usize) -> Self {
+        Self { cells: vec![0; count * Self::BLOCK_CELLS], used: 0, rows: PhantomData }
+    }
+
+    /// Add a few rows to a drawer: as many as are staged, or the last.
+    fn put(&mut self, drawer: &mut Drawer, rows: &[Row<K, W>]) {
+        if rows.is_empty() {
+            return;
+        }
+        let block = match drawer.blocks.last() {
+            Some(block) if drawer.last_rows < BLOCK_ROWS => *block,
+            _ => self.open(drawer),
+        };
+        let size = Row::<K, W>::CELLS;
+        let start = block as usize * Self::BLOCK_CELLS + drawer.last_rows * size;
+        let cells = &mut self.cells[start..start + rows.len() * size];
+        for (row, cells) in rows.iter().zip(cells.chunks_exact_mut(size)) {
+            row.write(cells);
+        }
+        drawer.last_rows += rows.len();
+    }
+
+    #[cold]
+    fn open(&mut self, drawer: &mut Drawer) -> u32 {
+        let block = self.used;
+        self.used += 1;
+        let cells = self.used as usize * Self::BLOCK_CELLS;
+        if cells > self.cells.len() {
+            self.cells.resize(cells.next_power_of_two(), 0);
+        }
+        drawer.blocks.push(block);
+        drawer.last_rows = 0;
+        block
+    }
+
+    /// The rows of a drawer in the order they were filed.
+    fn each(&self, drawer: &Drawer, mut take: impl FnMut(Row<K, W>)) {
+        let last = drawer.blocks.len().saturating_sub(1);
+        for (index, block) in drawer.blocks.iter().enumerate() {
+            let rows = if index == last { drawer.last_rows } else { BLOCK_ROWS };
+            let size = Row::<K, W>::CELLS;
+            let start = *block as usize * Self::BLOCK_CELLS;
+            let cells = self.cells[start..start + rows * size].chunks_exact(size);
+            cells.for_each(|cells| take(Row::read(cells)));
+        }
+    }
+}
+
+impl Drawer {
+    fn len(&self) -> usize {
+        self.blocks.len().saturating_sub(1) * BLOCK_ROWS + self.last_rows
+    }
+}
+
+/// What one thread filed, and how its numbers become those of all.
+#[derive(Debug)]
+struct Part<K, W> {
+    drawers: Vec<Drawer>,
+    blocks: Blocks<K, W>,
+    /// By drawer: how many conversions the parts before have there.
+    conversions_before: Vec<u32>,
+    /// Number of each of its channels among all.
+    channels: Vec<u32>,
+    /// Whether its numbers are those of all.
+    is_first: bool,
+}
+
+/// The rows of all threads, in the order of the input within each drawer.
+#[derive(Debug)]
+pub(crate) struct Filed<K, W> {
+    bits: u32,
+    layout: Layout,
+    parts: Vec<Part<K, W>>,
+    /// By drawer: the conversions that lie there.
+    conversions: Vec<Vec<u32>>,
+    extent: Extent,
+}
+
+/// Whose rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Everybody's.
+    All,
+    /// At least everybody's who converted.
+    Converting,
+}
+
+impl<K: Key, W: Word> Filed<K, W> {
+    pub(super) fn new(bits: u32, layout: Layout) -> Self {
+        let conversions = vec![Vec::new(); 1 << bits];
+        Self { bits, layout, parts: Vec::new(), conversions, extent: Extent::default() }
+    }
+
+    /// Note what is known of the rows.
+    pub(super) fn extend(&mut self, extent: Extent) {
+        self.extent = self.extent.join(extent);
+    }
+
+    /// Add what the next thread filed. Its conversions are numbered from `first_conversion` on,
+    /// its channels as `channels` says.
+    pub(super) fn add(
+        &mut self,
+        mut filing: Filing<K, W>,
+        first_conversion: u32,
+        channels: Vec<u32>,
+    ) -> Result<(), Unfit> {
+        filing.finish();
+        self.extent = self.extent.join(filing.extent);
+        let mut conversions_before = Vec::new();
+        for (all, drawer) in self.conversions.iter_mut().zip(&mut filing.drawers) {
+            conversions_before.push(narrow(all.len()));
+            let own = std::mem::take(&mut drawer.conversions);
+            all.extend(own.into_iter().map(|index| index + first_conversion));
+        }
+        let is_first = self.parts.is_empty();
+        let Filing { drawers, blocks, .. } = filing;
+        let conversions = self.conversions.iter().map(Vec::len).max().map(narrow);
+        let channel = channels.iter().max().copied();
+        self.parts.push(Part { drawers, blocks, conversions_before, channels, is_first });
+        // What was packed with the numbers of one thread must have room for those of all.
+        let tags = [conversions.map(|count| Tag::new(true, count)), channel.map(Tag::touch)];
+        let fits = |tag: Tag| W::pack(self.layout.first(tag), self.layout).is_some();
+        if tags.into_iter().flatten().all(fits) { Ok(()) } else { Err(Unfit) }
+    }
+
+    /// Call `take` with each person of a drawer.
+    fn people(
+        &self,
+        drawer: usize,
+        table: &mut Table<K, W>,
+        walk: &mut Walk<'_>,
+        take: &mut dyn FnMut(Person<'_>),
+    ) {
+        let conversions = &self.conversions[drawer];
+        let step = |row: &Row<K, W>| {
+            let mut step = row.word.step(self.layout);
+            if step.tag.is_conversion() {
+                step.tag = Tag::new(true, conversions[step.tag.payload() as usize]);
+            }
+            step
+        };
         let mut start = 0;
-        for end in &self.next {
-            let rows = &mut self.moved[start..*end];
-            rows.sort_unstable_by_key(Entry::order);
-            take(rows);
-            start = *end;
-        }
-    }
-
-    /// Number the people of a partition and count the rows of each.
-    fn number(&mut self, part: &[Entry]) {
-        let bits = (2 * part.len()).next_power_of_two().ilog2().max(1);
-        self.slots.clear();
-        self.slots.resize(1 << bits, NULL);
-        self.people.clear();
-        self.person_of.clear();
-        self.next.clear();
-        for entry in part {
-            let person = self.person(entry, bits);
-            self.next[person as usize] += 1;
-            self.person_of.push(person);
-        }
-    }
-
-    fn person(&mut self, entry: &Entry, bits: u32) -> u32 {
-        // The top bits are the same all over the partition, so they are turned away.
-        let mut slot = upper(entry.hash().rotate_left(PARTITION_BITS_MAX), bits);
-        loop {
-            match self.slots[slot] {
-                NULL => {
-                    let person = narrow(self.people.len());
-                    self.slots[slot] = person;
-                    self.people.push(entry.key);
-                    self.next.push(0);
-                    return person;
-                }
-                person if self.people[person as usize] == entry.key => return person,
-                _ => slot = (slot + 1) & (self.slots.len() - 1),
+        for end in table.ends.iter().filter_map(|end| end.wanted()) {
+            let run = &mut table.rows[start..end];
+            start = end;
+            sort(run, self.layout);
+            for person in run.chunk_by(|a, b| a.key == b.key) {
+                take(walk.person(person.iter().map(step)));
             }
         }
+    }
+
+    /// Move the rows of a drawer into runs of few people.
+    fn sort_into_runs(&self, drawer: usize, who: Who, table: &mut Table<K, W>) {
+        let count: usize = self.parts.iter().map(|part| part.drawers[drawer].len()).sum();
+        let bits = (count / RUN_ROWS).max(1).next_power_of_two().ilog2();
+        let slot = Slot::new(self.bits, bits);
+        table.ends.clear();
+        table.ends.resize(1 << bits, Run::new(who == Who::All));
+        for part in &self.parts {
+            part.blocks.each(&part.drawers[drawer], |row| {
+                table.ends[slot.of(row.key)].count(row.word.is_conversion(self.layout));
+            });
+        }
+        let mut total = 0;
+        for run in &mut table.ends {
+            total = run.start_at(total);
+        }
+        table.rows.clear();
+        table.rows.resize(total as usize, Row::default());
+        for part in &self.parts {
+            part.blocks.each(&part.drawers[drawer], |row| {
+                if let Some(at) = table.ends[slot.of(row.key)].next() {
+                    table.rows[at] = self.renumbered(part, drawer, row);
+                }
+            });
+        }
+    }
+
+    /// The row with its conversion or channel numbered as among all parts.
+    fn renumbered(&self, part: &Part<K, W>, drawer: usize, row: Row<K, W>) -> Row<K, W> {
+        if part.is_first {
+            return row;
+        }
+        let mut step = row.word.step(self.layout);
+        step.tag = if step.tag.is_conversion() {
+            Tag::new(true, step.tag.payload() + part.conversions_before[drawer])
+        } else {
+            step.tag.with_channel(|channel| part.channels[channel as usize])
+        };
+        // The numbers of all parts were found to fit when the parts were put together.
+        Row { key: row.key, word: W::pack(step, self.layout).unwrap_or(row.word) }
+    }
+}
+
+impl<K: Key, W: Word> People for Filed<K, W> {
+    fn drawer_count(&self) -> usize {
+        self.conversions.len()
+    }
+
+    fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    fn each(
+        &self,
+        who: Who,
+        next: &mut dyn FnMut() -> Option<usize>,
+        walk: &mut Walk<'_>,
+        take: &mut dyn FnMut(Person<'_>),
+    ) {
+        let mut table = Table { ends: Vec::new(), rows: Vec::new() };
+        while let Some(drawer) = next() {
+            self.sort_into_runs(drawer, who, &mut table);
+            self.people(drawer, &mut table, walk, take);
+        }
+    }
+}
+
+/// Where the rows of one drawer are put in order; keeps its memory between drawers.
+struct Table<K, W> {
+    ends: Vec<Run>,
+    rows: Vec<Row<K, W>>,
+}
+
+/// First the number of rows of a run, then where the next one goes; the top bit says whether the
+/// run is wanted.
+#[derive(Clone, Copy)]
+struct Run(u32);
+
+impl Run {
+    const WANTED: u32 = 1 << 31;
+
+    fn new(is_wanted: bool) -> Self {
+        Self(if is_wanted { Self::WANTED } else { 0 })
+    }
+
+    fn count(&mut self, is_wanted: bool) {
+        self.0 = (self.0 + 1) | u32::from(is_wanted) << 31;
+    }
+
+    /// Becomes the place `start`; returns that of the next run.
+    fn start_at(&mut self, start: u32) -> u32 {
+        if self.0 & Self::WANTED == 0 {
+            return start;
+        }
+        let count = self.0 & !Self::WANTED;
+        self.0 = start | Self::WANTED;
+        start + count
+    }
+
+    /// The place of the next row; none in a run that is not wanted.
+    fn next(&mut self) -> Option<usize> {
+        let place = self.wanted()?;
+        self.0 += 1;
+        Some(place)
+    }
+
+    fn wanted(self) -> Option<usize> {
+        (self.0 & Self::WANTED != 0).then_some((self.0 & !Self::WANTED) as usize)
+    }
+}
+
+/// By person, then by time, touches before conversions; rows alike in all keep their order.
+fn sort<K: Key, W: Word>(run: &mut [Row<K, W>], layout: Layout) {
+    let order = |row: &Row<K, W>| (row.key, row.word.order(layout));
+    if run.len() > SHORT_ROWS {
+        run.sort_by_key(order);
+        return;
+    }
+    for index in 1..run.len() {
+        let row = run[index];
+        let place = order(&row);
+        let mut at = index;
+        while at > 0 && order(&run[at - 1]) > place {
+            run[at] = run[at - 1];
+            at -= 1;
+        }
+        run[at] = row;
     }
 }
 
@@ -123,37 +505,49 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::{Lens, Policy, Settings};
     use super::*;
-    use crate::journey::Tag;
+    use crate::journey::row::Narrow;
 
-    type People = BTreeMap<u64, Vec<(i64, u32)>>;
+    /// Times and channels of each person's touches, in order; people are told by their channel.
+    type Rows = BTreeMap<u32, Vec<(i64, u32)>>;
 
-    fn entries(keys: &[(u64, i64)]) -> Vec<Entry> {
-        let tag = Tag::touch(0, false, false).unwrap();
-        let entry = |(row, (key, time)): (u32, &_)| Entry { key: *key, time: *time, row, tag };
-        (0..).zip(keys).map(entry).collect()
-    }
-
-    fn grouped(keys: &[(u64, i64)]) -> People {
-        let (moved, ends) = partition(entries(keys));
-        let mut groups = Groups::default();
-        let mut found = People::new();
-        let mut start = 0;
-        for end in ends {
-            groups.each(&moved[start..end], |rows| {
-                let own = rows.iter().map(|entry| (entry.time, entry.row)).collect();
-                assert!(rows.iter().all(|entry| entry.key == rows[0].key), "two people are one");
-                assert!(found.insert(rows[0].key, own).is_none(), "a person comes twice");
-            });
-            start = end;
+    /// Rows of `(person, time)` whose channel is the person.
+    fn filed<W: Word>(rows: &[(u64, i64)], shift: u32) -> Filed<u64, W> {
+        let times = || rows.iter().map(|(_, time)| *time);
+        let layout = times()
+            .min()
+            .zip(times().max())
+            .map_or_else(Layout::default, |(a, b)| Layout::new(a, b));
+        let bits = drawer_bits(rows.len());
+        let mut all = Filed::new(bits, layout);
+        let mut filing = Filing::new(bits, layout, rows.len());
+        for (person, time) in rows {
+            let tag = Tag::touch(u32::try_from(*person).unwrap());
+            filing.push((person << shift).mixed(), Step { time: *time, row: 0, tag }).unwrap();
         }
-        found
+        all.add(filing, 0, Vec::new()).unwrap();
+        all
     }
 
-    fn expected(keys: &[(u64, i64)]) -> People {
-        let mut people = People::new();
-        for (row, (key, time)) in (0..).zip(keys) {
-            people.entry(*key).or_default().push((*time, row));
+    fn found<W: Word>(rows: &Filed<u64, W>) -> Rows {
+        let mut walk = Walk::new(&[], &Lens::new(Settings::default(), false), Policy::Partition);
+        let mut drawers = 0..rows.drawer_count();
+        let mut people = Rows::new();
+        rows.each(Who::All, &mut || drawers.next(), &mut walk, &mut |person| {
+            let own: Vec<_> =
+                person.touches.iter().map(|t| (t.time(), t.channel().unwrap())).collect();
+            assert!(own.iter().all(|(_, who)| *who == own[0].1), "two people are one");
+            assert!(people.insert(own[0].1, own).is_none(), "a person comes twice");
+        });
+        people
+    }
+
+    fn expected(rows: &[(u64, i64)]) -> Rows {
+        let mut people = Rows::new();
+        for (person, time) in rows {
+            let who = u32::try_from(*person).unwrap();
+            people.entry(who).or_default().push((*time, who));
         }
         for rows in people.values_mut() {
             rows.sort_unstable();
@@ -164,20 +558,20 @@ mod tests {
     proptest! {
         #[test]
         fn every_person_has_its_rows_in_order(
-            keys in prop::collection::vec((0..9_u64, -3..3_i64), 0..60), shift in 0..60_u32,
+            rows in prop::collection::vec((0..9_u64, -3..3_i64), 0..60), shift in 0..60_u32,
         ) {
-            let keys: Vec<_> = keys.into_iter().map(|(key, time)| (key << shift, time)).collect();
-            prop_assert_eq!(grouped(&keys), expected(&keys));
+            prop_assert_eq!(found(&filed::<Narrow>(&rows, shift)), expected(&rows));
+            prop_assert_eq!(found(&filed::<Wide>(&rows, shift)), expected(&rows));
         }
     }
 
     #[test]
-    fn many_partitions_lose_nobody() {
-        for step in [1, 1 << 20, 1 << 44, 0x9E37_79B9_7F4A_7C15] {
-            let key = |row: i64| (row.unsigned_abs() % 30_011).wrapping_mul(step);
-            let keys: Vec<_> = (0..100_000_i64).map(|row| (key(row), -(row % 7))).collect();
-            assert!(partition_bits(keys.len()) > 2);
-            assert_eq!(grouped(&keys), expected(&keys));
+    fn many_drawers_lose_nobody() {
+        for shift in [0, 20, 44] {
+            let rows: Vec<_> =
+                (0..200_000_i64).map(|row| (row.unsigned_abs() % 30_011, -(row % 7))).collect();
+            assert!(drawer_bits(rows.len()) > 1);
+            assert_eq!(found(&filed::<Narrow>(&rows, shift)), expected(&rows));
         }
     }
 }

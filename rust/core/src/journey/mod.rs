@@ -7,20 +7,30 @@
 mod events;
 mod group;
 mod paths;
+mod person;
 mod read;
+mod row;
+mod walk;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt::{self, Debug, Formatter};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use arrow_array::{ArrayRef, Int64Array};
 
-use group::{Groups, partition};
+use group::People;
+use walk::Walk;
 
 pub use events::{EventSettings, read_events};
 pub use paths::read_paths;
 pub use read::{Names, read};
 
-use crate::column::{NULL, TableError, narrow};
+pub(crate) use group::{Filed, Filing, Who};
+pub(crate) use row::{Step, Wide};
+pub(crate) use walk::{Lens, Person, Span};
+
+use crate::column::{TableError, narrow};
 
 /// The row of results that is no channel.
 pub const UNATTRIBUTED: &str = "(unattributed)";
@@ -67,96 +77,108 @@ impl Default for Settings {
 }
 
 /// What a row is, in 32 bits: a conversion with its number, or a touch with its channel.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tag(u32);
 
 impl Tag {
     const CONVERSION: u32 = 1 << 31;
-    const VIEW: u32 = 1 << 30;
-    const KEY: u32 = 1 << 29;
-    /// Channel numbers are below this; it stands for the null channel itself.
-    const NO_CHANNEL: u32 = Self::KEY - 1;
+    const VIEW: u32 = 1;
+    const KEY: u32 = 1 << 1;
+    const FLAG_BITS: u32 = 2;
+    /// Channel numbers are below this: 0 stands for the null channel, and there are two flags.
+    const CHANNELS_MAX: u32 = (1 << (31 - Self::FLAG_BITS)) - 1;
+
+    pub(crate) fn new(is_conversion: bool, payload: u32) -> Self {
+        debug_assert!(payload < Self::CONVERSION);
+        Self(u32::from(is_conversion) << 31 | payload)
+    }
 
     pub(crate) fn conversion(index: usize) -> Result<Self, TableError> {
         let max = Self::CONVERSION;
         match u32::try_from(index) {
-            Ok(index) if index < max => Ok(Self(index | Self::CONVERSION)),
+            Ok(index) if index < max => Ok(Self::new(true, index)),
             _ => Err(TableError::TooMany { what: "conversions", max }),
         }
     }
 
-    pub(crate) fn touch(channel: u32, is_view: bool, is_key: bool) -> Result<Self, TableError> {
-        let channel = if channel == NULL { Self::NO_CHANNEL } else { channel };
-        if channel > Self::NO_CHANNEL {
-            return Err(TableError::TooMany { what: "channels", max: Self::NO_CHANNEL });
-        }
-        let view = if is_view { Self::VIEW } else { 0 };
-        let key = if is_key { Self::KEY } else { 0 };
-        Ok(Self(channel | view | key))
+    /// Of a channel whose number was found to fit, or of none.
+    pub(crate) fn touch(channel: u32) -> Self {
+        let channel = channel.wrapping_add(1);
+        debug_assert!(channel <= Self::CHANNELS_MAX);
+        Self(channel << Self::FLAG_BITS)
+    }
+
+    pub(crate) fn set_view(&mut self, is_view: bool) {
+        self.0 |= u32::from(is_view) * Self::VIEW;
+    }
+
+    pub(crate) fn set_key(&mut self, is_key: bool) {
+        self.0 |= u32::from(is_key) * Self::KEY;
     }
 
     fn is_conversion(self) -> bool {
         self.0 & Self::CONVERSION != 0
     }
 
-    fn index(self) -> usize {
-        (self.0 & !Self::CONVERSION) as usize
-    }
-}
-
-/// One row as the kernel moves it around.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Entry {
-    pub(crate) key: u64,
-    pub(crate) time: i64,
-    pub(crate) row: u32,
-    pub(crate) tag: Tag,
-}
-
-impl Entry {
-    /// Order inside a person: time, touches before conversions, input order.
-    fn order(&self) -> (i64, u64) {
-        let class = u64::from(self.tag.is_conversion()) << 32;
-        (self.time, class | u64::from(self.row))
+    fn is_view(self) -> bool {
+        self.0 & (Self::CONVERSION | Self::VIEW) == Self::VIEW
     }
 
-    /// A hash of the person whose upper bits say where it belongs.
-    fn hash(&self) -> u64 {
-        self.key.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    fn is_key(self) -> bool {
+        self.0 & (Self::CONVERSION | Self::KEY) == Self::KEY
+    }
+
+    /// A conversion's number; a touch's channel and flags.
+    fn payload(self) -> u32 {
+        self.0 & !Self::CONVERSION
+    }
+
+    fn channel(self) -> Option<u32> {
+        (self.payload() >> Self::FLAG_BITS).checked_sub(1)
+    }
+
+    /// A touch whose channel has another number.
+    fn with_channel(self, number: impl FnOnce(u32) -> u32) -> Self {
+        let flags = self.0 & ((1 << Self::FLAG_BITS) - 1);
+        let channel = self.channel().map_or(0, |channel| number(channel) + 1);
+        Self(channel << Self::FLAG_BITS | flags)
     }
 }
 
 /// A click, an impression, or whatever else may earn credit.
 #[derive(Clone, Copy, Debug)]
-pub struct Touch {
-    /// When, in microseconds.
-    pub time: i64,
-    /// Its row in the input.
-    pub row: u32,
-    tag: Tag,
-}
+pub struct Touch(Step);
 
 impl Touch {
+    /// When, in microseconds.
+    pub fn time(&self) -> i64 {
+        self.0.time
+    }
+
+    /// Its row in the input, of journeys of canonical events.
+    pub fn row(&self) -> u32 {
+        self.0.row
+    }
+
     /// Number of its channel; none for the null channel.
     pub fn channel(&self) -> Option<u32> {
-        let channel = self.tag.0 & Tag::NO_CHANNEL;
-        (channel != Tag::NO_CHANNEL).then_some(channel)
+        self.0.tag.channel()
     }
 
     /// Whether only `view_lookback` applies to it.
     pub fn is_view(&self) -> bool {
-        self.tag.0 & Tag::VIEW != 0
+        self.0.tag.is_view()
     }
 
     /// Whether it is marked as the key touch.
     pub fn is_key(&self) -> bool {
-        self.tag.0 & Tag::KEY != 0
+        self.0.tag.is_key()
     }
 
     /// Microseconds before a conversion at or after it.
     pub fn age_us(&self, conversion_time: i64) -> u64 {
-        debug_assert!(self.time <= conversion_time);
-        conversion_time.abs_diff(self.time)
+        debug_assert!(self.0.time <= conversion_time);
+        conversion_time.abs_diff(self.0.time)
     }
 }
 
@@ -200,125 +222,256 @@ impl Conversions {
             weights: None,
         }
     }
+
+    /// Take in those of rows that come later, whose names and currencies are numbered so here.
+    fn absorb(&mut self, other: Self, names: &[u32], currencies: &[u32]) {
+        // Null stays null, and without a column of names all of them are 0.
+        let number = |of: &[u32], id: u32| of.get(id as usize).copied().unwrap_or(id);
+        self.rows.extend(other.rows);
+        self.names.extend(other.names.into_iter().map(|id| number(names, id)));
+        if let (Some(all), Some(values)) = (&mut self.values, other.values) {
+            all.extend(values);
+        }
+        if let (Some((all, _)), Some((ids, _))) = (&mut self.currencies, other.currencies) {
+            all.extend(ids.into_iter().map(|id| number(currencies, id)));
+        }
+    }
 }
 
-/// The touches a conversion may credit: those from `start` to `stop`.
-#[derive(Clone, Copy, Debug, Default)]
-struct Span {
-    start: u32,
-    stop: u32,
-    time: i64,
+/// One conversion's touches.
+#[derive(Clone, Copy, Debug)]
+pub struct Journey<'a> {
+    /// In order.
+    pub touches: &'a [Touch],
+    /// When it converted, in microseconds.
+    pub time: i64,
 }
 
-/// Rows as read, before they are put in order.
-pub(crate) struct Unordered {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) channels: Labels,
-    pub(crate) conversions: Conversions,
-    pub(crate) has_views: bool,
+/// How work on journeys is done: on how many threads, and until when.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort<'a> {
+    /// At least one; results do not depend on it.
+    pub threads: usize,
+    /// Ends the work early when set.
+    pub stop: &'a AtomicBool,
+    /// What ids are digested with, hard to guess; results do not depend on it.
+    pub salt: u64,
+}
+
+impl<'a> Effort<'a> {
+    /// On the calling thread only.
+    pub fn alone(stop: &'a AtomicBool) -> Self {
+        Self { threads: 1, stop, salt: 0 }
+    }
+
+    pub(crate) fn go_on(&self) -> Result<(), TableError> {
+        if self.stop.load(Ordering::Relaxed) { Err(TableError::Cancelled) } else { Ok(()) }
+    }
 }
 
 /// Touches in order, one journey per conversion.
+///
+/// Rows are read and filed by person at once; they are put in order person by person when somebody
+/// goes through them, and kept in order only for those who want journeys by number.
 #[derive(Debug)]
 pub struct Journeys {
-    touches: Vec<Touch>,
-    /// Where in `touches` each person ends: the seam for journeys that never converted.
-    persons: Vec<u32>,
-    spans: Vec<Span>,
+    source: Source,
+    /// What [`Journeys::in_order`] needs, from its first call on.
+    laid: OnceLock<Laid>,
     channels: Labels,
     conversions: Conversions,
-    settings: Settings,
-    /// Whether some touch in a span may lie outside its own lookback.
-    is_mixed: bool,
-    is_timed: bool,
+    lens: Lens,
+    policy: Policy,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// People who converted, at least, and who else there is.
+    Filed(Box<dyn People>, Everybody),
+    /// Aggregated paths: as many people as there are paths.
+    Paths(Laid),
+}
+
+/// Files everybody's rows anew.
+type File = Box<dyn Fn(Effort<'_>) -> Result<Box<dyn People>, TableError> + Send + Sync>;
+
+/// People who did not convert matter to few models, so that they are filed when one asks.
+enum Everybody {
+    /// They were filed with the others.
+    Here,
+    Later(File, OnceLock<Box<dyn People>>),
+}
+
+impl Debug for Everybody {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        to.write_str(if matches!(self, Self::Here) { "Here" } else { "Later" })
+    }
+}
+
+/// Touches, person by person, and the span of each conversion.
+#[derive(Debug, Default)]
+struct Laid {
+    touches: Vec<Touch>,
+    spans: Vec<Span>,
 }
 
 impl Journeys {
-    /// Put rows in order and find each conversion's touches; `stop` ends it early.
-    pub(crate) fn build(
-        given: Unordered,
+    pub(crate) fn new<K: row::Key, W: row::Word>(
+        rows: Filed<K, W>,
+        channels: Labels,
+        conversions: Conversions,
         settings: Settings,
-        stop: &AtomicBool,
-    ) -> Result<Self, TableError> {
-        let Unordered { entries, channels, conversions, has_views } = given;
-        let is_mixed = has_views && settings.click_lookback_us != settings.view_lookback_us;
-        let reach_us = if has_views {
-            settings.click_lookback_us.max(settings.view_lookback_us)
-        } else {
-            settings.click_lookback_us
-        };
-        let touch_count = entries.len() - conversions.rows.len();
-        let mut walk = Walk {
-            touches: Vec::with_capacity(touch_count),
-            persons: Vec::new(),
-            spans: vec![Span::default(); conversions.rows.len()],
-            names: &conversions.names,
-            consumed: vec![0; conversions.names.iter().max().map_or(0, |n| *n as usize + 1)],
-            reach_us: reach_us.unsigned_abs(),
-            is_partition: settings.policy == Policy::Partition,
-        };
-        let (entries, ends) = partition(entries);
-        let mut groups = Groups::default();
-        let mut start = 0;
-        for end in ends {
-            if stop.load(Ordering::Relaxed) {
-                return Err(TableError::Cancelled);
-            }
-            groups.each(&entries[start..end], |person| walk.person(person));
-            start = end;
-        }
-        let Walk { touches, persons, spans, .. } = walk;
-        Ok(Self {
-            touches,
-            persons,
-            spans,
-            channels,
-            conversions,
-            settings,
-            is_mixed,
-            is_timed: true,
-        })
+    ) -> Self {
+        Self::of(Box::new(rows), Everybody::Here, channels, conversions, settings)
+    }
+
+    /// Of rows that are those of all who converted; `everybody` files all.
+    fn of_converting<K: row::Key, W: row::Word>(
+        rows: Filed<K, W>,
+        everybody: File,
+        channels: Labels,
+        conversions: Conversions,
+        settings: Settings,
+    ) -> Self {
+        let everybody = Everybody::Later(everybody, OnceLock::new());
+        Self::of(Box::new(rows), everybody, channels, conversions, settings)
+    }
+
+    fn of(
+        people: Box<dyn People>,
+        everybody: Everybody,
+        channels: Labels,
+        conversions: Conversions,
+        settings: Settings,
+    ) -> Self {
+        let lens = Lens::new(settings, people.extent().has_views);
+        let source = Source::Filed(people, everybody);
+        Self { source, laid: OnceLock::new(), channels, conversions, lens, policy: settings.policy }
     }
 
     /// How many conversions there are.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.conversions.rows.len()
     }
 
     /// Whether there is no conversion.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.len() == 0
     }
 
-    /// The touches the conversion numbered `index` may credit, in order, and its time.
-    pub fn journey<'a>(&'a self, index: usize, scratch: &'a mut Vec<Touch>) -> Journey<'a> {
-        let span = self.spans[index];
-        let touches = &self.touches[span.start as usize..span.stop as usize];
-        if !self.is_mixed {
-            return Journey { touches, time: span.time };
-        }
-        let lookback = |touch: &Touch| {
-            let views = touch.is_view();
-            let us = if views {
-                self.settings.view_lookback_us
-            } else {
-                self.settings.click_lookback_us
-            };
-            us.unsigned_abs()
+    /// Go through people on several threads: what each thread made of those it met.
+    ///
+    /// # Errors
+    /// The effort was stopped.
+    pub(crate) fn fold<T: Send>(
+        &self,
+        who: Who,
+        effort: Effort<'_>,
+        make: impl Fn() -> T + Sync,
+        take: impl Fn(&mut T, Person<'_>) + Sync,
+    ) -> Result<Vec<T>, TableError> {
+        let crowd = self.crowd(who, effort)?;
+        let taken = AtomicUsize::new(0);
+        let work = || {
+            let mut made = make();
+            self.each(&crowd, who, effort, &taken, &mut |person| take(&mut made, person));
+            made
         };
-        scratch.clear();
-        scratch.extend(touches.iter().filter(|t| t.age_us(span.time) <= lookback(t)));
-        Journey { touches: scratch, time: span.time }
+        let threads = effort.threads.min(crowd.drawer_count());
+        let made = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let joined = |thread: thread::ScopedJoinHandle<'_, T>| match thread.join() {
+                Ok(made) => made,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            std::iter::once(own).chain(others.into_iter().map(joined)).collect()
+        });
+        effort.go_on()?;
+        Ok(made)
     }
 
-    /// Every touch, grouped by person and in order.
-    pub fn touches(&self) -> &[Touch] {
-        &self.touches
+    /// Those who are meant.
+    fn crowd(&self, who: Who, effort: Effort<'_>) -> Result<Crowd<'_>, TableError> {
+        match &self.source {
+            Source::Paths(laid) => Ok(Crowd::Paths(laid)),
+            Source::Filed(_, Everybody::Later(file, filed)) if who == Who::All => {
+                if filed.get().is_none() {
+                    let _ = filed.set(file(effort)?);
+                }
+                filed.get().map(|people| Crowd::Filed(&**people)).ok_or(TableError::Cancelled)
+            }
+            Source::Filed(people, _) => Ok(Crowd::Filed(&**people)),
+        }
     }
 
-    /// How many people there are.
-    pub fn person_count(&self) -> usize {
-        self.persons.len()
+    /// Call `take` with the people of the drawers that nobody has `taken` yet.
+    fn each(
+        &self,
+        crowd: &Crowd<'_>,
+        who: Who,
+        effort: Effort<'_>,
+        taken: &AtomicUsize,
+        take: &mut dyn FnMut(Person<'_>),
+    ) {
+        let count = crowd.drawer_count();
+        let mut next = || {
+            let drawer = taken.fetch_add(1, Ordering::Relaxed);
+            (drawer < count && effort.go_on().is_ok()).then_some(drawer)
+        };
+        match crowd {
+            Crowd::Filed(people) => {
+                let mut walk = Walk::new(&self.conversions.names, &self.lens, self.policy);
+                people.each(who, &mut next, &mut walk, take);
+            }
+            Crowd::Paths(laid) => {
+                while next().is_some() {
+                    laid.each(take);
+                }
+            }
+        }
+    }
+
+    /// The touches of all who converted, in order, kept from the first call on.
+    fn laid(&self, effort: Effort<'_>) -> Result<&Laid, TableError> {
+        if let Source::Paths(laid) = &self.source {
+            return Ok(laid);
+        }
+        if let Some(laid) = self.laid.get() {
+            return Ok(laid);
+        }
+        let (who, none) = (Who::Converting, AtomicUsize::new(0));
+        let mut made = Laid { spans: vec![Span::default(); self.len()], ..Laid::default() };
+        let crowd = self.crowd(who, effort)?;
+        self.each(&crowd, who, effort, &none, &mut |person| made.put(person));
+        effort.go_on()?;
+        Ok(self.laid.get_or_init(|| made))
+    }
+
+    /// Call `take` with the number and the journey of each conversion, in input order.
+    ///
+    /// # Errors
+    /// What `take` refuses, or the effort was stopped.
+    pub fn in_order<E: From<TableError>>(
+        &self,
+        effort: Effort<'_>,
+        mut take: impl FnMut(usize, Journey<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let laid = self.laid(effort)?;
+        let mut scratch = Vec::new();
+        for (index, span) in laid.spans.iter().enumerate() {
+            let touches = &laid.touches[span.start as usize..span.stop as usize];
+            take(index, self.lens.journey(touches, span.time, &mut scratch))?;
+        }
+        Ok(())
+    }
+
+    /// How many touches there are, in journeys or not.
+    pub fn touch_count(&self) -> usize {
+        match &self.source {
+            Source::Filed(people, _) => people.extent().touches,
+            Source::Paths(laid) => laid.touches.len(),
+        }
     }
 
     /// Channels by number.
@@ -333,21 +486,24 @@ impl Journeys {
 
     /// Whether touches and conversions have times.
     pub fn is_timed(&self) -> bool {
-        self.is_timed
+        matches!(self.source, Source::Filed(..))
     }
 
     /// Conversions in all, and those without touches.
-    pub fn totals(&self) -> (f64, f64) {
-        let mut scratch = Vec::new();
-        let mut totals = (0.0, 0.0);
-        for index in 0..self.len() {
-            let weight = self.weight(index);
-            totals.0 += weight;
-            if self.journey(index, &mut scratch).touches.is_empty() {
-                totals.1 += weight;
-            }
-        }
-        totals
+    ///
+    /// # Errors
+    /// The effort was stopped.
+    pub fn totals(&self, effort: Effort<'_>) -> Result<(f64, f64), TableError> {
+        let total = (0..self.len()).map(|index| self.weight(index)).sum();
+        let make = || (0.0, Vec::new());
+        let made = self.fold(Who::Converting, effort, make, |(lost, scratch), person| {
+            person.journeys(&self.lens, scratch, |index, journey| {
+                if journey.touches.is_empty() {
+                    *lost += self.weight(index);
+                }
+            });
+        })?;
+        Ok((total, made.iter().map(|(lost, _)| lost).sum()))
     }
 
     /// How many conversions the one numbered `index` stands for.
@@ -355,60 +511,54 @@ impl Journeys {
         self.conversions.weights.as_ref().map_or(1.0, |weights| weights[index])
     }
 
+    /// How far back its conversions look.
+    pub(crate) fn lens(&self) -> &Lens {
+        &self.lens
+    }
+
     /// Time of the first and the last row, in microseconds.
     pub fn span_us(&self) -> Option<(i64, i64)> {
-        let times = || {
-            let touches = self.touches.iter().map(|touch| touch.time);
-            touches.chain(self.spans.iter().map(|span| span.time))
-        };
-        if self.is_timed { times().min().zip(times().max()) } else { None }
-    }
-}
-
-/// One conversion's touches.
-#[derive(Clone, Copy, Debug)]
-pub struct Journey<'a> {
-    /// In order.
-    pub touches: &'a [Touch],
-    /// When it converted, in microseconds.
-    pub time: i64,
-}
-
-/// The state of going through people one after the other.
-struct Walk<'a> {
-    touches: Vec<Touch>,
-    persons: Vec<u32>,
-    spans: Vec<Span>,
-    names: &'a [u32],
-    /// By name: up to where the last conversion consumed. Another person's lies before all touches
-    /// of this one.
-    consumed: Vec<u32>,
-    reach_us: u64,
-    is_partition: bool,
-}
-
-impl Walk<'_> {
-    fn person(&mut self, rows: &[Entry]) {
-        let mut low = self.touches.len();
-        for row in rows {
-            if row.tag.is_conversion() {
-                while self.touches.get(low).is_some_and(|t| t.age_us(row.time) > self.reach_us) {
-                    low += 1;
-                }
-                self.conversion(row, narrow(low));
-            } else {
-                self.touches.push(Touch { time: row.time, row: row.row, tag: row.tag });
+        match &self.source {
+            Source::Filed(people, _) => {
+                let extent = people.extent();
+                (extent.first_us <= extent.last_us).then_some((extent.first_us, extent.last_us))
             }
+            Source::Paths(_) => None,
         }
-        self.persons.push(narrow(self.touches.len()));
+    }
+}
+
+/// People to go through.
+enum Crowd<'a> {
+    Filed(&'a dyn People),
+    Paths(&'a Laid),
+}
+
+impl Crowd<'_> {
+    fn drawer_count(&self) -> usize {
+        match self {
+            Self::Filed(people) => people.drawer_count(),
+            Self::Paths(_) => 1,
+        }
+    }
+}
+
+impl Laid {
+    fn put(&mut self, person: Person<'_>) {
+        let first = narrow(self.touches.len());
+        self.touches.extend_from_slice(person.touches);
+        for span in person.spans {
+            let (start, stop) = (first + span.start, first + span.stop);
+            self.spans[span.index as usize] = Span { start, stop, ..*span };
+        }
     }
 
-    fn conversion(&mut self, row: &Entry, low: u32) {
-        let index = row.tag.index();
-        let stop = narrow(self.touches.len());
-        let consumed = &mut self.consumed[self.names[index] as usize];
-        let start = if self.is_partition { low.max(*consumed) } else { low };
-        *consumed = stop;
-        self.spans[index] = Span { start, stop, time: row.time };
+    /// Call `take` with each path as a person who converted once.
+    fn each(&self, take: &mut dyn FnMut(Person<'_>)) {
+        for span in &self.spans {
+            let touches = &self.touches[span.start as usize..span.stop as usize];
+            let own = Span { start: 0, stop: narrow(touches.len()), ..*span };
+            take(Person { touches, spans: &[own] });
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Aggregated paths in, journeys without times out.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::cast::AsArray;
@@ -7,7 +8,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 
 use super::read::{Channels, next_first};
-use super::{Conversions, Journeys, Settings, Span, Tag, Touch};
+use super::{Conversions, Journeys, Laid, Lens, Policy, Source, Span, Step, Tag, Touch};
 use crate::column::{Bytes, NULL, TableError, find, first_null, narrow, numbers};
 
 /// Journeys of a table with columns `path` (text split at `separator`, or a list of text),
@@ -127,13 +128,15 @@ impl Paths<'_> {
         let start = narrow(self.touches.len());
         for channel in channels {
             self.channels.touch(channel, row)?;
-            let tag = Tag::touch(channel, false, false)?;
-            self.touches.push(Touch { time: 0, row: narrow(row), tag });
+            let tag = Tag::touch(channel);
+            self.touches.push(Touch(Step { time: 0, row: narrow(row), tag }));
         }
+        self.channels.fits()?;
         if self.touches.len() >= NULL as usize {
             return Err(TableError::TooMany { what: "touches", max: NULL });
         }
-        self.spans.push(Span { start, stop: narrow(self.touches.len()), time: 0 });
+        let stop = narrow(self.touches.len());
+        self.spans.push(Span { index: narrow(row), name: 0, start, stop, time: 0 });
         Ok(())
     }
 
@@ -145,14 +148,12 @@ impl Paths<'_> {
             ..Conversions::unnamed(rows)
         };
         Journeys {
-            persons: self.spans.iter().map(|span| span.stop).collect(),
-            touches: self.touches,
-            spans: self.spans,
+            source: Source::Paths(Laid { touches: self.touches, spans: self.spans }),
+            laid: OnceLock::new(),
             channels: self.channels.finish(),
             conversions,
-            settings: Settings::default(),
-            is_mixed: false,
-            is_timed: false,
+            lens: Lens::default(),
+            policy: Policy::Overlap,
         }
     }
 }
