@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from unmogrowp.cohorts import cohorts
     from unmogrowp.events import Parsed, parse
+    from unmogrowp.info import info
     from unmogrowp.journeys import Journeys, journeys
     from unmogrowp.table import Table
 
@@ -58,6 +59,7 @@ _HOMES = {
     "Counterfactual": "attribution",
     "removal_effects": "attribution",
     "cohorts": "cohorts",
+    "info": "info",
 }
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "attribute",
     "cohorts",
     "compare",
+    "info",
     "journeys",
     "parse",
     "removal_effects",

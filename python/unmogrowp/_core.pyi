@@ -23,6 +23,7 @@ __all__ = [
     "duration_us",
     "events_ddl",
     "identity_keys",
+    "info",
     "journeys",
     "journeys_from_paths",
     "journeys_of_events",
@@ -360,6 +361,11 @@ def events_ddl() -> list[tuple[str, str, str]]:
 def identity_keys(events: Batches) -> Batches:
     """
     The key of each event's set of ids, as one column `identity`; null where it has no id.
+    """
+
+def info() -> tuple[str, int]:
+    """
+    The vector instructions in use, and how many threads work is shared among.
     """
 
 def journeys(

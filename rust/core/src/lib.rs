@@ -21,3 +21,8 @@ pub mod reject;
 pub mod row;
 pub mod schema;
 pub mod text;
+
+/// The vector instructions in use: `avx512`, `avx2`, `neon` or `scalar`.
+pub fn simd() -> &'static str {
+    unmogrowp_scan::Isa::active().path().name()
+}

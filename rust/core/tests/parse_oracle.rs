@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use unmogrowp_core::limits::Limits;
 use unmogrowp_core::parse::{Context, Parsed, is_nobody, money, parse, time};
-use unmogrowp_core::reject::Code;
+use unmogrowp_core::reject::{Code, Reject};
 use unmogrowp_core::schema::at;
 
 fn context() -> Context<'static> {
@@ -328,6 +328,47 @@ proptest! {
         let number = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
         prop_assert_eq!(time::epoch(number.as_bytes()), Ok(us), "{}", number);
         prop_assert_eq!(time::epoch(us.to_string().as_bytes()), Ok(us));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_line_means_the_same_alone_and_among_others(
+        lines in prop::collection::vec((event(), prop::collection::vec(damage(), 0..2)), 1..150),
+    ) {
+        let lines: Vec<_> = lines.into_iter().map(|(event, damages)| {
+            let mut line = Value::from(event).to_string().into_bytes();
+            apply_all(&mut line, &damages);
+            line.retain(|byte| *byte != b'\n');
+            line
+        }).filter(|line| !line.trim_ascii().is_empty()).collect();
+        let together = parse(&[&b"{}"[..], &lines.join(&b'\n')].join(&b'\n'), &context()).unwrap();
+        let (mut rows, mut rejects) = (0, together.rejects.iter().skip(1));
+        for line in &lines {
+            // The tab is white space to JSON, and to us a reason to read the line the slow way.
+            let tabbed = || [&b"{\t"[..], &line[1..]].concat();
+            let slow = if line[0] == b'{' { tabbed() } else { line.clone() };
+            for (line, is_same) in [(line, true), (&slow, false)] {
+                let alone = parse(&[&b"{}\n"[..], line].concat(), &context()).unwrap();
+                let next = together.events.slice(rows, alone.events.num_rows());
+                prop_assert_eq!(&alone.events, &next);
+                let expected = rejects.clone().next().filter(|_| alone.rejects.len() == 2);
+                let message = |reject: &Reject| (reject.code, reject.field.clone());
+                prop_assert_eq!(alone.rejects.get(1).map(message), expected.map(message));
+                if is_same {
+                    let text = |reject: &Reject| reject.message.clone();
+                    prop_assert_eq!(alone.rejects.get(1).map(text), expected.map(text));
+                } else if alone.rejects.len() == 2 {
+                    rejects.next();
+                } else {
+                    rows += 1;
+                }
+            }
+        }
+        prop_assert_eq!(rows, together.events.num_rows());
+        prop_assert!(rejects.next().is_none());
     }
 }
 

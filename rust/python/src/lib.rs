@@ -7,6 +7,7 @@ mod cohorts;
 mod door;
 mod events;
 mod identity;
+mod info;
 mod inlets;
 mod intake;
 mod journeys;
@@ -31,6 +32,8 @@ mod _core {
     use crate::events::parse;
     #[pymodule_export]
     use crate::identity::{Graph, identity_keys};
+    #[pymodule_export]
+    use crate::info::info;
     #[pymodule_export]
     use crate::inlets::{posthog_key, segment_key};
     #[pymodule_export]

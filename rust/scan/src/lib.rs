@@ -1,4 +1,18 @@
-//! Bytes in, positions out: the scanning kernels under the parser, behind safe functions.
+//! Bytes in, positions and values out: the kernels under the parser, behind safe functions.
+//!
+//! Each kernel has a twin in plain Rust, which is its oracle, and is chosen by an [`Isa`].
+
+mod index;
+mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod uuid;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use index::{Index, Line};
+pub use isa::{Isa, Path};
+pub use uuid::{ROWS, uuid, uuids};
 
 /// Byte range of every line of `body`, without its `\n` and without a trailing `\r`.
 ///

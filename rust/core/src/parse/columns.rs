@@ -3,29 +3,28 @@
 //! Allocates per batch, never per event. A row is written column by column and then either ended
 //! or undone as a whole. Rows without a value are filled in later, so absent fields cost nothing.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray, types::Int32Type,
+    ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, TimestampMicrosecondArray,
 };
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
+use super::block::{ROWS, each};
+use super::labels::{Labels, Seed};
+use super::texts::Texts;
 use crate::schema::{self, COLUMNS, Kind};
 
-const WIDTH: usize = COLUMNS.len();
+pub(crate) const WIDTH: usize = COLUMNS.len();
 
 /// Builders of all columns.
 pub(crate) struct Columns {
     builders: Vec<Builder>,
     /// Bit per column that has a value, one word per ended row.
     masks: Vec<u64>,
-    /// Seeded per batch, so that nobody can send labels that collide; no output depends on it.
-    hasher: RandomState,
+    /// No output depends on it.
+    seed: Seed,
 }
 
 enum Builder {
@@ -35,124 +34,30 @@ enum Builder {
     Label(Labels),
 }
 
-/// Strings one after the other.
-struct Texts {
-    /// Where each ends.
-    stops: Vec<i32>,
-    bytes: Vec<u8>,
+/// Where the rows of a block go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    /// How many rows there were before.
+    base: usize,
+    /// Bit per row of the block that is kept.
+    pub(crate) live: u64,
+    /// None between them is dropped.
+    is_dense: bool,
 }
 
-/// Strings that repeat: each is kept once and named by its number.
-struct Labels {
-    keys: Vec<i32>,
-    values: Texts,
-    table: HashTable<i32>,
-    /// How many values there were before the row being written.
-    committed: usize,
-}
-
-/// Lengths stay below 2^31 because a batch is made from fewer bytes than that.
-#[inline]
-fn narrow(length: usize) -> i32 {
-    i32::try_from(length).unwrap_or(i32::MAX)
-}
-
-impl Texts {
-    fn new() -> Self {
-        Self { stops: Vec::new(), bytes: Vec::new() }
-    }
-
+impl Rows {
+    /// One past the last.
     #[inline]
-    fn stop(&self, index: usize) -> usize {
-        index.checked_sub(1).map_or(0, |last| usize::try_from(self.stops[last]).unwrap_or(0))
+    fn stop(&self) -> usize {
+        self.base + self.live.count_ones() as usize
     }
 
+    /// Where a row of the block goes.
     #[inline]
-    fn value(&self, index: usize) -> &[u8] {
-        &self.bytes[self.stop(index)..self.stop(index + 1)]
+    pub(crate) fn place(&self, row: usize) -> usize {
+        let before = self.live & ((1 << row) - 1);
+        self.base + if self.is_dense { row } else { before.count_ones() as usize }
     }
-
-    /// Give rows up to `rows` the empty value.
-    #[inline]
-    fn pad(&mut self, rows: usize) {
-        if self.stops.len() < rows {
-            self.stops.resize(rows, narrow(self.bytes.len()));
-        }
-    }
-
-    #[inline]
-    fn close(&mut self) {
-        self.stops.push(narrow(self.bytes.len()));
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        if self.stops.len() > rows {
-            self.stops.truncate(rows);
-        }
-        self.bytes.truncate(self.stop(self.stops.len()));
-    }
-
-    fn finish(self, nulls: Option<NullBuffer>) -> Result<StringArray, ArrowError> {
-        let mut offsets = Vec::with_capacity(self.stops.len() + 1);
-        offsets.push(0);
-        offsets.extend_from_slice(&self.stops);
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        StringArray::try_new(offsets, Buffer::from_vec(self.bytes), nulls)
-    }
-}
-
-impl Labels {
-    fn new() -> Self {
-        Self { keys: Vec::new(), values: Texts::new(), table: HashTable::new(), committed: 0 }
-    }
-
-    #[inline]
-    fn push(&mut self, row: usize, text: &[u8], hasher: &RandomState) {
-        self.keys.resize(row, 0);
-        self.committed = self.values.stops.len();
-        let hash = hasher.hash_one(text);
-        let values = &self.values;
-        let same = |&key: &i32| values.value(index(key)) == text;
-        if let Some(&key) = self.table.find(hash, same) {
-            self.keys.push(key);
-            return;
-        }
-        let key = narrow(self.committed);
-        self.values.bytes.extend_from_slice(text);
-        self.values.close();
-        let values = &self.values;
-        let rehash = |&key: &i32| hasher.hash_one(values.value(index(key)));
-        self.table.insert_unique(hash, key, rehash);
-        self.keys.push(key);
-    }
-
-    /// Take back what this row added.
-    #[cold]
-    fn undo(&mut self, rows: usize, hasher: &RandomState) {
-        if self.keys.len() <= rows {
-            return;
-        }
-        self.keys.truncate(rows);
-        for added in self.committed..self.values.stops.len() {
-            let hash = hasher.hash_one(self.values.value(added));
-            if let Ok(entry) = self.table.find_entry(hash, |&key| index(key) == added) {
-                entry.remove();
-            }
-        }
-        self.values.truncate(self.committed);
-    }
-
-    fn finish(mut self, rows: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
-        self.keys.resize(rows, 0);
-        let keys = Int32Array::try_new(ScalarBuffer::from(self.keys), nulls)?;
-        let values = Arc::new(self.values.finish(None)?);
-        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values)?))
-    }
-}
-
-#[inline]
-fn index(key: i32) -> usize {
-    usize::try_from(key).unwrap_or(0)
 }
 
 impl Columns {
@@ -164,7 +69,7 @@ impl Columns {
             Kind::Label => Builder::Label(Labels::new()),
         };
         let builders = COLUMNS.iter().map(builder).collect();
-        Self { builders, masks: Vec::new(), hasher: RandomState::default() }
+        Self { builders, masks: Vec::new(), seed: Seed::default() }
     }
 
     /// Rows ended so far.
@@ -201,10 +106,9 @@ impl Columns {
         match &mut self.builders[column] {
             Builder::Text(values) => {
                 values.pad(rows);
-                values.bytes.extend_from_slice(value);
-                values.close();
+                values.push(value);
             }
-            Builder::Label(labels) => labels.push(rows, value, &self.hasher),
+            Builder::Label(labels) => labels.push(rows, value, &self.seed),
             _ => debug_assert!(false, "column {column} holds no text"),
         }
     }
@@ -224,7 +128,73 @@ impl Columns {
                 Builder::Fixed(values) => values.truncate(rows),
                 Builder::Int(values) => values.truncate(rows),
                 Builder::Text(values) => values.truncate(rows),
-                Builder::Label(labels) => labels.undo(rows, &self.hasher),
+                Builder::Label(labels) => labels.undo(rows, &self.seed),
+            }
+        }
+    }
+
+    /// Where the rows of a block go whose bits are set.
+    pub(crate) fn rows_of(&self, live: u64) -> Rows {
+        Rows { base: self.masks.len(), live, is_dense: live & live.wrapping_add(1) == 0 }
+    }
+
+    /// 16-byte values of a block; what is null must be zero.
+    pub(crate) fn fixed_rows(&mut self, column: usize, rows: Rows, block: &[[u8; 16]; ROWS]) {
+        if let Builder::Fixed(values) = &mut self.builders[column] {
+            extend(values, rows, block);
+        }
+    }
+
+    /// Integers of a block; what is null must be zero.
+    pub(crate) fn int_rows(&mut self, column: usize, rows: Rows, block: &[i64; ROWS]) {
+        if let Builder::Int(values) = &mut self.builders[column] {
+            extend(values, rows, block);
+        }
+    }
+
+    /// The builder of a text column, to be given a value per row that is kept.
+    pub(crate) fn texts(&mut self, column: usize, rows: Rows) -> Option<&mut Texts> {
+        match &mut self.builders[column] {
+            Builder::Text(values) => {
+                values.pad(rows.base);
+                Some(values)
+            }
+            _ => None,
+        }
+    }
+
+    /// The builder of a label column; its keys reach to the last row that is kept.
+    pub(crate) fn labels(&mut self, column: usize, rows: Rows) -> Option<(&mut Labels, &Seed)> {
+        match &mut self.builders[column] {
+            Builder::Label(labels) => {
+                labels.keys.resize(rows.stop(), 0);
+                Some((labels, &self.seed))
+            }
+            _ => None,
+        }
+    }
+
+    /// The rows of a block are complete; `words` has, per column, a bit per row with a value.
+    pub(crate) fn end_rows(&mut self, rows: Rows, words: &[u64; WIDTH]) {
+        let mut masks = [0; ROWS];
+        masks[..WIDTH].copy_from_slice(words);
+        transpose(&mut masks);
+        if rows.is_dense {
+            self.masks.extend_from_slice(&masks[..rows.live.count_ones() as usize]);
+        } else {
+            each(rows.live, |row| self.masks.push(masks[row]));
+        }
+    }
+
+    /// Make room for `times` as much as there is, so that columns need not grow step by step.
+    pub(crate) fn reserve(&mut self, times: usize) {
+        self.masks.reserve(self.masks.len() * times);
+        for builder in &mut self.builders {
+            match builder {
+                Builder::Fixed(values) => values.reserve(values.len() * times),
+                Builder::Int(values) => values.reserve(values.len() * times),
+                Builder::Text(values) => values.reserve(times),
+                Builder::Label(labels) => labels.keys.reserve(labels.keys.len() * times),
             }
         }
     }
@@ -238,6 +208,17 @@ impl Columns {
             arrays.push(builder.finish(column.kind, rows, nulls)?);
         }
         RecordBatch::try_new(schema::arrow(), arrays)
+    }
+}
+
+/// Append the values of the rows that are kept, behind as many zeros as are missing.
+#[inline]
+fn extend<T: Copy + Default>(values: &mut Vec<T>, rows: Rows, block: &[T; ROWS]) {
+    values.resize(rows.base, T::default());
+    if rows.is_dense {
+        values.extend_from_slice(&block[..rows.live.count_ones() as usize]);
+    } else {
+        each(rows.live, |row| values.push(block[row]));
     }
 }
 
@@ -292,17 +273,25 @@ fn validity(masks: &[u64]) -> Vec<Option<NullBuffer>> {
 }
 
 /// Turn 64 rows of 64 bits around: bit `c` of word `r` becomes bit `r` of word `c`.
-fn transpose(block: &mut [u64; 64]) {
-    let mut width = 32;
-    let mut mask = 0x0000_0000_ffff_ffff_u64;
-    while width > 0 {
-        for row in (0..64).filter(|row| row & width == 0) {
-            let swap = (block[row] >> width ^ block[row + width]) & mask;
-            block[row] ^= swap << width;
-            block[row + width] ^= swap;
+pub(crate) fn transpose(block: &mut [u64; 64]) {
+    swap::<32>(block, 0x0000_0000_ffff_ffff);
+    swap::<16>(block, 0x0000_ffff_0000_ffff);
+    swap::<8>(block, 0x00ff_00ff_00ff_00ff);
+    swap::<4>(block, 0x0f0f_0f0f_0f0f_0f0f);
+    swap::<2>(block, 0x3333_3333_3333_3333);
+    swap::<1>(block, 0x5555_5555_5555_5555);
+}
+
+/// Exchange the upper bits of each `WIDTH` words with the lower bits of the next.
+#[inline]
+fn swap<const WIDTH: usize>(block: &mut [u64; 64], mask: u64) {
+    for pair in block.chunks_exact_mut(2 * WIDTH) {
+        let (first, second) = pair.split_at_mut(WIDTH);
+        for (a, b) in first.iter_mut().zip(second) {
+            let swap = (*a >> WIDTH ^ *b) & mask;
+            *a ^= swap << WIDTH;
+            *b ^= swap;
         }
-        width /= 2;
-        mask ^= mask << width;
     }
 }
 

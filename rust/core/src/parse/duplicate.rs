@@ -4,29 +4,23 @@
 
 use hashbrown::HashSet;
 
+use super::block::Member;
 use super::json::{Form, Scanner, Slot, Stop, unescape};
-use super::record::Record;
-use crate::schema::at;
 
 /// Up to here all pairs are compared, which needs no memory. Beyond it that would be an attack: a
 /// megabyte holds a hundred thousand keys.
 const FEW: usize = 16;
 
-/// A key the record has twice, or an unknown one that its `properties` has too.
+/// An unknown key that is there twice, or that `properties` (which may be empty) has too.
 #[inline]
-pub(crate) fn duplicate(bytes: &[u8], record: &Record) -> Option<String> {
-    if let Some(key) = record.duplicate {
-        return Some(plain(bytes, key));
-    }
-    if record.unknown.is_empty() {
+pub(crate) fn duplicate(text: &[u8], unknown: &[Member], properties: &[u8]) -> Option<String> {
+    if unknown.is_empty() {
         return None;
     }
-    let properties = record.sent(at::PROPERTIES).filter(|slot| slot.form == Form::Object);
-    let properties = properties.map_or(&b""[..], |slot| slot.of(bytes));
-    match among_few(bytes, record, properties) {
+    match among_few(text, unknown, properties) {
         Answer::None => None,
-        Answer::Some(key) => Some(plain(bytes, key)),
-        Answer::TooHard => among_many(bytes, record, properties),
+        Answer::Some(key) => Some(plain(text, key)),
+        Answer::TooHard => among_many(text, unknown, properties),
     }
 }
 
@@ -37,8 +31,7 @@ enum Answer {
     TooHard,
 }
 
-fn among_few(bytes: &[u8], record: &Record, properties: &[u8]) -> Answer {
-    let unknown = &record.unknown;
+fn among_few(bytes: &[u8], unknown: &[Member], properties: &[u8]) -> Answer {
     let is_plain = unknown.iter().all(|member| member.key.form == Form::Text);
     if unknown.len() > FEW || !is_plain {
         return Answer::TooHard;
@@ -64,9 +57,9 @@ fn among_few(bytes: &[u8], record: &Record, properties: &[u8]) -> Answer {
 }
 
 #[cold]
-fn among_many(bytes: &[u8], record: &Record, properties: &[u8]) -> Option<String> {
+fn among_many(bytes: &[u8], unknown: &[Member], properties: &[u8]) -> Option<String> {
     let mut met = HashSet::with_hasher(foldhash::fast::RandomState::default());
-    for member in &record.unknown {
+    for member in unknown {
         let key = plain(bytes, member.key);
         if met.contains(&key) {
             return Some(key);
@@ -100,7 +93,7 @@ fn next(scanner: &mut Scanner<'_>) -> Result<(Slot, bool), Stop> {
     Ok((key, scanner.more()?))
 }
 
-fn plain(bytes: &[u8], key: Slot) -> String {
+pub(crate) fn plain(bytes: &[u8], key: Slot) -> String {
     let mut text = Vec::new();
     unescape(key.of(bytes), &mut text);
     String::from_utf8(text).unwrap_or_default()

@@ -3,7 +3,7 @@
 use super::json::{Broken, Form, Scanner, Slot, Stop, unescape};
 use super::keys::name;
 use crate::limits::Limits;
-use crate::reject::{Code, Reject};
+use crate::reject::Code;
 use crate::schema::{COLUMNS, at};
 
 /// What a failure is about.
@@ -193,24 +193,4 @@ pub(crate) fn noted(bytes: &[u8], scanner: &Scanner<'_>, limits: &Limits) -> Opt
 fn lone(bytes: &[u8], scanner: &Scanner<'_>) -> Failure {
     let at = scanner.lone_surrogate.unwrap_or_default();
     Failure::broken(bytes, Broken { at, what: "half a surrogate pair" })
-}
-
-/// Where a refused record lay and what it said of itself.
-pub(crate) struct Place {
-    pub(crate) index: u32,
-    pub(crate) start: usize,
-    pub(crate) stop: usize,
-}
-
-/// The reject of a failed record.
-pub(crate) fn reject(bytes: &[u8], failure: &Failure, id: Option<Slot>, place: &Place) -> Reject {
-    Reject {
-        index: place.index,
-        event_id: event_id(bytes, id),
-        code: failure.code,
-        field: failure.field(),
-        message: failure.message(bytes),
-        start: place.start as u64,
-        stop: place.stop as u64,
-    }
 }

@@ -18,27 +18,49 @@ pub fn parse(text: &[u8]) -> Option<[u8; 16]> {
     text.parse::<Ipv6Addr>().ok().map(|address| address.octets())
 }
 
+/// The octet of which `word` ends in the last of `count` digits.
+#[inline]
+fn octet(word: u128, count: u32) -> Option<u8> {
+    if !(1..=3).contains(&count) {
+        return None;
+    }
+    // The last four bytes; those before the digits become zeros.
+    let four = u32::try_from(word & 0xffff_ffff).ok()?;
+    let digits = (four ^ 0x3030_3030) & u32::MAX << (8 * (4 - count));
+    let [_, hundreds, tens, ones] = digits.to_le_bytes();
+    let first = digits >> (8 * (4 - count)) & 0xff;
+    let value = u32::from(hundreds) * 100 + u32::from(tens) * 10 + u32::from(ones);
+    let is_good = hundreds < 10 && tens < 10 && ones < 10 && (first > 0 || count == 1);
+    u8::try_from(value).ok().filter(|_| is_good)
+}
+
+/// All sixteen bytes at once: where the dots are tells where each octet's digits end.
 #[inline]
 fn v4(text: &[u8]) -> Option<[u8; 4]> {
+    const DOTS: u128 = u128::from_le_bytes([b'.'; 16]);
+    const LOW: u128 = u128::from_le_bytes([0x7f; 16]);
     if text.len() > 15 {
         return None;
     }
-    let mut octets = [0_u8; 4];
-    let (mut index, mut value, mut digits) = (0, 0_u16, 0);
-    for &byte in text {
-        if byte == b'.' {
-            *octets.get_mut(index)? = u8::try_from(value).ok().filter(|_| digits > 0)?;
-            (index, value, digits) = (index + 1, 0, 0);
-            continue;
-        }
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 || digits == 3 || (digits > 0 && value == 0) {
-            return None;
-        }
-        (value, digits) = (value * 10 + u16::from(digit), digits + 1);
+    let mut bytes = [0; 16];
+    bytes[..text.len()].copy_from_slice(text);
+    let word = u128::from_le_bytes(bytes);
+    // The high bit of a byte stays clear where it is a dot, and only there.
+    let other = word ^ DOTS;
+    let mut dots = !(((other & LOW) + LOW) | other) & !LOW;
+    if dots.count_ones() != 3 {
+        return None;
     }
-    *octets.get_mut(index)? = u8::try_from(value).ok().filter(|_| digits > 0)?;
-    (index == 3).then_some(octets)
+    let shifted = |at: u32| if at >= 4 { word >> (8 * (at - 4)) } else { word << (8 * (4 - at)) };
+    let (mut octets, mut start) = ([0; 4], 0);
+    for value in &mut octets {
+        let at =
+            if dots == 0 { u32::try_from(text.len()).ok()? } else { dots.trailing_zeros() / 8 };
+        *value = octet(shifted(at), at - start)?;
+        start = at + 1;
+        dots &= dots.wrapping_sub(1);
+    }
+    Some(octets)
 }
 
 /// Forget the device: an IPv4 address loses its last octet, an IPv6 address keeps its /48.

@@ -5,8 +5,6 @@
 
 use unmogrowp_scan::string_end;
 
-use super::keys::Word;
-
 /// What a value is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -26,13 +24,13 @@ pub(crate) enum Form {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) form: Form,
-    start: u32,
-    stop: u32,
+    pub(crate) start: u32,
+    pub(crate) stop: u32,
 }
 
 /// Values are small and records of 4 GiB are refused before they are read.
 #[allow(clippy::cast_possible_truncation, reason = "no position is above `u32::MAX`")]
-const fn narrow(position: usize) -> u32 {
+pub(crate) const fn narrow(position: usize) -> u32 {
     position as u32
 }
 
@@ -95,6 +93,12 @@ impl<'a> Scanner<'a> {
 
     pub(crate) fn over(bytes: &'a [u8]) -> Self {
         Self { bytes, ..Self::default() }
+    }
+
+    /// Count what was noted from `start`.
+    pub(crate) fn rebase(&mut self, start: usize) {
+        self.broken.at = self.broken.at.saturating_sub(start);
+        self.lone_surrogate = self.lone_surrogate.map(|at| at - start);
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -183,19 +187,6 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         self.space();
         Ok(key)
-    }
-
-    /// Step over a key and its colon if this is the key here; stops at the value.
-    #[inline]
-    pub(crate) fn skip_key(&mut self, word: &Word) -> Option<Slot> {
-        let start = self.at + 1;
-        if self.peek() != b'"' || !word.starts(self.bytes.get(start..)?) {
-            return None;
-        }
-        let stop = start + word.name_bytes;
-        self.at = stop + 2;
-        self.space();
-        Some(Slot::new(Form::Text, start, stop))
     }
 
     /// Any value, with everything inside checked.

@@ -8,9 +8,10 @@ use arrow_array::RecordBatch;
 use thiserror::Error;
 
 use crate::limits::Limits;
-use crate::reject::{Code, Reject};
-use crate::schema::at;
+use crate::reject::Reject;
 
+mod block;
+mod check;
 mod columns;
 mod duplicate;
 mod fault;
@@ -18,22 +19,25 @@ mod fields;
 pub mod ip;
 mod json;
 mod keys;
+mod labels;
 pub mod money;
 mod nobody;
 mod pieces;
+mod reader;
 mod record;
 mod shape;
+mod texts;
 pub mod time;
 pub mod uuid;
+mod walk;
+mod write;
 
 pub(crate) use columns::Columns;
 pub use nobody::is_nobody;
 pub use pieces::{Batches, parse_batches};
 
-use fault::{Failure, Place};
-use fields::{Fields, Inherited};
-use json::{Scanner, Stop};
-use record::Record;
+use fields::Inherited;
+use reader::Reader;
 use shape::Shape;
 
 /// What is known about a body besides its bytes.
@@ -135,7 +139,7 @@ pub struct Piece {
 }
 
 /// One batch has 32-bit offsets into its text.
-const BATCH_BYTES_MAX: usize = i32::MAX as usize;
+pub(crate) const BATCH_BYTES_MAX: usize = i32::MAX as usize;
 
 impl<'a> Plan<'a> {
     /// Look at the shape of a body.
@@ -188,142 +192,24 @@ impl<'a> Plan<'a> {
     ///
     /// [`ParseError::TooManyRecords`] or [`ParseError::TooLarge`].
     pub fn parse(&self, piece: &Piece, context: &Context<'_>) -> Result<Parsed, ParseError> {
-        let limit = context.limits.records;
         match &self.shape {
             Shape::Lines { .. } => {
-                let lines = unmogrowp_scan::lines(&self.body[piece.start..piece.stop])
-                    .map(|(start, stop)| (piece.start + start, piece.start + stop));
-                let reader = Reader::new(self.body, (piece.start, piece.stop), context);
-                reader.with(Inherited::Nothing)?.read(lines, limit)
+                let text = &self.body[piece.start..piece.stop];
+                let mut reader = Reader::new(text, piece.start, context, Inherited::Nothing)?;
+                reader.lines()?;
+                reader.finish()
             }
             Shape::Ranges { records, sent_at } => {
                 let records = &records[piece.start..piece.stop];
-                let span = match records {
-                    [] => (0, 0),
-                    [first, .., last] => (first.0, last.1),
-                    [only] => *only,
-                };
-                let reader = Reader::new(self.body, span, context);
+                let start = records.first().map_or(0, |first| first.0);
+                let stop = records.last().map_or(start, |last| last.1);
                 let sent_at = fields::inherited(self.body, *sent_at);
-                reader.with(sent_at)?.read(records.iter().copied(), limit)
+                let mut reader = Reader::new(&self.body[start..stop], start, context, sent_at)?;
+                reader.ranges(records)?;
+                reader.finish()
             }
         }
     }
-}
-
-/// What is shared by the records of a piece.
-struct Reader<'a, 'c> {
-    body: &'a [u8],
-    context: &'c Context<'c>,
-    bytes: usize,
-    /// All of the piece is UTF-8, so no record needs a look of its own.
-    is_utf8: bool,
-}
-
-impl<'a, 'c> Reader<'a, 'c> {
-    fn new(body: &'a [u8], (start, stop): (usize, usize), context: &'c Context<'c>) -> Self {
-        let is_utf8 = std::str::from_utf8(&body[start..stop]).is_ok();
-        Self { body, context, bytes: stop - start, is_utf8 }
-    }
-
-    fn with(self, sent_at: Inherited) -> Result<Records<'a, 'c>, ParseError> {
-        if self.bytes > BATCH_BYTES_MAX {
-            return Err(ParseError::TooLarge { bytes: self.bytes, limit: BATCH_BYTES_MAX });
-        }
-        let fields = Fields::new(self.context, sent_at);
-        Ok(Records {
-            reader: self,
-            fields,
-            scanner: Scanner::default(),
-            record: Record::default(),
-            indexes: Vec::new(),
-            rejects: Vec::new(),
-        })
-    }
-}
-
-/// Reads record after record into columns and rejects.
-struct Records<'a, 'c> {
-    reader: Reader<'a, 'c>,
-    fields: Fields<'c>,
-    scanner: Scanner<'a>,
-    record: Record,
-    indexes: Vec<u32>,
-    rejects: Vec<Reject>,
-}
-
-impl Records<'_, '_> {
-    fn read(
-        mut self,
-        ranges: impl Iterator<Item = (usize, usize)>,
-        limit: usize,
-    ) -> Result<Parsed, ParseError> {
-        let mut received = 0_u32;
-        for (start, stop) in ranges {
-            let (start, stop) = trim(self.reader.body, start, stop);
-            if start == stop {
-                continue;
-            }
-            if received as usize >= limit || received == u32::MAX {
-                return Err(ParseError::TooManyRecords { limit });
-            }
-            match self.one(start, stop) {
-                Ok(()) => self.indexes.push(received),
-                Err(failure) => self.refuse(&failure, &Place { index: received, start, stop }),
-            }
-            received += 1;
-        }
-        let events = self.fields.columns.finish();
-        let events = events.map_err(|error| ParseError::Columns(error.to_string()))?;
-        Ok(Parsed { events, indexes: self.indexes, rejects: self.rejects, received })
-    }
-
-    fn one(&mut self, start: usize, stop: usize) -> Result<(), Failure> {
-        let bytes = &self.reader.body[start..stop];
-        let limits = &self.reader.context.limits;
-        self.scanner.load(bytes);
-        self.record.clear();
-        if let Some(failure) = fault::too_large(bytes, limits) {
-            return Err(failure);
-        }
-        if !self.reader.is_utf8 {
-            fault::check_utf8(bytes)?;
-        }
-        if bytes.first() != Some(&b'{') {
-            return Err(fault::not_an_object(bytes, &mut self.scanner));
-        }
-        let read = self.record.read(bytes, &mut self.scanner);
-        read.map_err(|Stop| Failure::broken(bytes, self.scanner.broken))?;
-        if let Some(failure) = fault::noted(bytes, &self.scanner, limits) {
-            return Err(failure);
-        }
-        self.fields.write(bytes, &self.record)
-    }
-
-    #[cold]
-    fn refuse(&mut self, failure: &Failure, place: &Place) {
-        let bytes = &self.reader.body[place.start..place.stop];
-        if matches!(failure.code, Code::EventTooLarge | Code::InvalidUtf8) && bytes[0] == b'{' {
-            // Refused unread: look for its id all the same. What is broken stays unread.
-            self.scanner.load(bytes);
-            let _ = self.record.read(bytes, &mut self.scanner);
-        }
-        let id = self.record.sent(at::EVENT_ID);
-        self.rejects.push(fault::reject(bytes, failure, id, place));
-    }
-}
-
-/// The range without JSON white space at its ends.
-#[inline]
-fn trim(body: &[u8], mut start: usize, mut stop: usize) -> (usize, usize) {
-    let is_space = |byte: u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    while start < stop && is_space(body[start]) {
-        start += 1;
-    }
-    while start < stop && is_space(body[stop - 1]) {
-        stop -= 1;
-    }
-    (start, stop)
 }
 
 #[cfg(test)]

@@ -1,71 +1,43 @@
-//! One record's bytes in, where each known field and each unknown member lies out.
+//! One record's bytes in, where each known field and each unknown member lies out: the slow way,
+//! for everything that [`super::walk`] gives up on.
 
+use super::block::{Block, Draft};
 use super::json::{Form, Scanner, Slot, Stop, unescape};
-use super::keys::{SENT, WORDS, column};
+use super::keys::column;
 
-/// A key and its value.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Member {
-    pub(crate) key: Slot,
-    pub(crate) value: Slot,
-}
-
-/// The parts of one record, reused for every record of a batch.
-#[derive(Debug)]
+/// Reads records; reused, so that it allocates once.
+#[derive(Debug, Default)]
 pub(crate) struct Record {
-    slots: [Slot; SENT],
-    /// Bit per column whose key was met, null or not.
-    pub(crate) seen: u32,
-    /// Members that are no column, in the order sent.
-    pub(crate) unknown: Vec<Member>,
+    pub(crate) draft: Draft,
     /// The first key met a second time.
     pub(crate) duplicate: Option<Slot>,
-    /// Which column followed each, last time; the last place stands for the start. Clients send
-    /// their keys in one order, so a guess saves most look-ups.
-    follows: [usize; SENT + 1],
     scratch: Vec<u8>,
 }
 
-impl Default for Record {
-    fn default() -> Self {
-        Self {
-            slots: [Slot::default(); SENT],
-            seen: 0,
-            unknown: Vec::new(),
-            duplicate: None,
-            follows: [0; SENT + 1],
-            scratch: Vec::new(),
-        }
-    }
-}
-
 impl Record {
+    /// Nothing was read.
     pub(crate) fn clear(&mut self) {
-        self.seen = 0;
-        self.unknown.clear();
-        self.duplicate = None;
+        (self.draft, self.duplicate) = (Draft::default(), None);
     }
 
-    /// Read the object that starts here, up to the end of the bytes.
-    pub(crate) fn read(&mut self, bytes: &[u8], scanner: &mut Scanner<'_>) -> Result<(), Stop> {
+    /// Read the object that starts here, up to the end of the bytes, into the block's next row.
+    pub(crate) fn read(
+        &mut self,
+        text: &[u8],
+        scanner: &mut Scanner<'_>,
+        block: &mut Block,
+    ) -> Result<(), Stop> {
         self.clear();
-        let mut last = SENT;
+        block.restart();
         let mut inside = scanner.enter();
         while inside {
-            let guess = self.follows[last];
-            let (key, found) = if let Some(key) = scanner.skip_key(&WORDS[guess]) {
-                (key, Some(guess))
-            } else {
-                let key = scanner.key()?;
-                (key, self.look_up(key, bytes))
-            };
+            let key = scanner.key()?;
+            let found = self.look_up(key, text);
             let value = scanner.value()?;
             if let Some(column) = found {
-                self.note(column, key, value);
-                self.follows[last] = column;
-                last = column;
+                self.note(column, (key, value), block);
             } else {
-                self.unknown.push(Member { key, value });
+                block.put_unknown(key, value);
             }
             inside = scanner.more()?;
         }
@@ -73,29 +45,25 @@ impl Record {
     }
 
     #[inline]
-    fn look_up(&mut self, key: Slot, bytes: &[u8]) -> Option<usize> {
+    fn look_up(&mut self, key: Slot, text: &[u8]) -> Option<usize> {
         if key.form == Form::Text {
-            return column(key.of(bytes));
+            return column(key.of(text));
         }
         self.scratch.clear();
-        unescape(key.of(bytes), &mut self.scratch);
+        unescape(key.of(text), &mut self.scratch);
         column(&self.scratch)
     }
 
     #[inline]
-    fn note(&mut self, column: usize, key: Slot, value: Slot) {
-        if self.seen >> column & 1 == 1 {
+    fn note(&mut self, column: usize, (key, value): (Slot, Slot), block: &mut Block) {
+        let (draft, bit) = (&mut self.draft, 1 << column);
+        if draft.seen & bit != 0 {
             self.duplicate.get_or_insert(key);
             return;
         }
-        self.seen |= 1 << column;
-        self.slots[column] = value;
-    }
-
-    /// What was sent for a column; JSON null counts as nothing.
-    #[inline]
-    pub(crate) fn sent(&self, column: usize) -> Option<Slot> {
-        let slot = self.slots[column];
-        (self.seen >> column & 1 == 1 && slot.form != Form::Null).then_some(slot)
+        draft.seen |= bit;
+        draft.null |= u32::from(value.form == Form::Null) << column;
+        draft.plain |= u32::from(value.form == Form::Text) << column;
+        block.put(column, value);
     }
 }

@@ -1,35 +1,9 @@
 //! UUIDs: 36 characters in, 16 bytes out; and the mapping of other text to a UUID.
 
-const BAD: u8 = 0xff;
-
-const HEX: [u8; 256] = {
-    let mut table = [BAD; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        table[b"0123456789abcdef"[digit as usize] as usize] = digit;
-        table[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
-        digit += 1;
-    }
-    table
-};
+pub use unmogrowp_scan::uuid as parse;
 
 /// Where the two digits of each byte stand.
 const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-
-/// A hyphenated UUID in any case; no braces, no prefix.
-#[inline]
-pub fn parse(text: &[u8]) -> Option<[u8; 16]> {
-    let text: &[u8; 36] = text.try_into().ok()?;
-    let mut bytes = [0; 16];
-    let mut seen = 0;
-    for (byte, place) in bytes.iter_mut().zip(PLACES) {
-        let (high, low) = (HEX[text[place] as usize], HEX[text[place + 1] as usize]);
-        seen |= high | low;
-        *byte = high << 4 | low;
-    }
-    let hyphens = [text[8], text[13], text[18], text[23]] == *b"----";
-    (seen < 16 && hyphens).then_some(bytes)
-}
 
 /// Lower-case text with hyphens.
 pub fn render(bytes: [u8; 16]) -> String {

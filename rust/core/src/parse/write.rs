@@ -1,0 +1,149 @@
+//! The checked values of a block in, rows of the batch out: only of the records without failure.
+
+use super::block::{Block, ROWS, each};
+use super::columns::Rows;
+use super::fields::{Fields, fixed_at, int_at};
+use super::json::{Form, Slot, unescape};
+use crate::schema::{COLUMNS, Kind, at};
+
+impl Fields<'_> {
+    /// Append the rows that have not failed.
+    pub(crate) fn write(&mut self, bytes: &[u8], block: &Block) {
+        let rows = self.columns.rows_of(block.all() & !block.failed);
+        for (column, kind) in COLUMNS.iter().map(|column| column.kind).enumerate() {
+            self.present[column] &= rows.live;
+            if self.present[column] == 0 {
+                continue;
+            }
+            match kind {
+                Kind::Uuid | Kind::Ip => {
+                    self.columns.fixed_rows(column, rows, &self.fixed[fixed_at(column)]);
+                }
+                Kind::Time | Kind::Micros => {
+                    self.columns.int_rows(column, rows, &self.ints[int_at(column)]);
+                }
+                Kind::Text => self.text_rows(column, rows, bytes, block),
+                Kind::Json => self.json_rows(rows, bytes, block),
+                Kind::Label => self.label_rows(column, rows, bytes, block),
+            }
+        }
+        self.columns.end_rows(rows, &self.present);
+    }
+
+    fn text_rows(&mut self, column: usize, rows: Rows, bytes: &[u8], block: &Block) {
+        let Some(texts) = self.columns.texts(column, rows) else { return };
+        let (present, plain) = (self.present[column], self.plain[column]);
+        if present & !plain == 0 {
+            let (spans, count) = gathered(rows, present, block.spans(column));
+            return texts.push_all(bytes, &spans[..count]);
+        }
+        let scratch = &mut self.scratch;
+        each(rows.live, |row| {
+            if present >> row & 1 == 0 {
+                texts.push(b"");
+            } else if plain >> row & 1 == 1 {
+                let (start, stop) = block.spans(column)[row];
+                texts.push(bytes.get(start as usize..stop as usize).unwrap_or_default());
+            } else {
+                texts.push(unescaped(block.slot(column, row, false), bytes, scratch));
+            }
+        });
+    }
+
+    fn label_rows(&mut self, column: usize, rows: Rows, bytes: &[u8], block: &Block) {
+        let Some((labels, seed)) = self.columns.labels(column, rows) else { return };
+        let (present, plain) = (self.present[column], self.plain[column]);
+        if let (at::APP_ID, Some(own)) = (column, self.context.app_id) {
+            // Every row has the key's app: its own name for it was the same, or none.
+            let key = labels.number(own.as_bytes(), seed);
+            return each(rows.live, |row| labels.keys[rows.place(row)] = key);
+        }
+        if column == at::CURRENCY {
+            let codes = &self.currencies;
+            return each(present, |row| {
+                labels.keys[rows.place(row)] = labels.number(&codes[row], seed);
+            });
+        }
+        if present & !plain == 0 {
+            let numbers = labels.numbers_at(bytes, block.spans(column), present, seed);
+            return each(present, |row| labels.keys[rows.place(row)] = numbers[row]);
+        }
+        let scratch = &mut self.scratch;
+        each(present, |row| {
+            let slot = block.slot(column, row, plain >> row & 1 == 1);
+            let text = if slot.form == Form::Text {
+                slot.of(bytes)
+            } else {
+                unescaped(slot, bytes, scratch)
+            };
+            labels.keys[rows.place(row)] = labels.number(text, seed);
+        });
+    }
+
+    /// `properties` as sent, with the unknown fields behind its own.
+    fn json_rows(&mut self, rows: Rows, bytes: &[u8], block: &Block) {
+        let Some(texts) = self.columns.texts(at::PROPERTIES, rows) else { return };
+        let sent = self.sent[at::PROPERTIES];
+        let has_unknown = block.has_unknown();
+        if !has_unknown {
+            let (spans, count) = gathered(rows, sent, block.spans(at::PROPERTIES));
+            return texts.push_all(bytes, &spans[..count]);
+        }
+        let scratch = &mut self.scratch;
+        each(rows.live, |row| {
+            let (start, stop) = block.spans(at::PROPERTIES)[row];
+            let is_sent = sent >> row & 1 == 1;
+            let object = if is_sent { bytes.get(start as usize..stop as usize) } else { None };
+            if block.unknown(row).is_empty() {
+                texts.push(object.unwrap_or_default());
+            } else {
+                texts.push(joined(object, row, bytes, block, scratch));
+            }
+        });
+    }
+}
+
+/// The spans of the rows that are kept, one behind the other, and how many; a null has none.
+#[inline]
+fn gathered(rows: Rows, present: u64, spans: &[(u32, u32); ROWS]) -> ([(u32, u32); ROWS], usize) {
+    let mut kept = [(0, 0); ROWS];
+    let mut count = 0;
+    each(rows.live, |row| {
+        let is_there = (present >> row & 1) as u32;
+        // Without a branch: for a null both ends are zero.
+        kept[count % ROWS] = (spans[row].0 * is_there, spans[row].1 * is_there);
+        count += 1;
+    });
+    (kept, count)
+}
+
+fn unescaped<'a>(slot: Slot, bytes: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    debug_assert!(slot.form == Form::Escaped, "other forms were refused");
+    scratch.clear();
+    unescape(slot.of(bytes), scratch);
+    scratch
+}
+
+fn joined<'a>(
+    object: Option<&[u8]>,
+    row: usize,
+    bytes: &[u8],
+    block: &Block,
+    scratch: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    let head = object.and_then(|object| object.strip_suffix(b"}")).unwrap_or(b"{");
+    scratch.clear();
+    scratch.extend_from_slice(head);
+    let mut comma = !head[1..].trim_ascii().is_empty();
+    for member in block.unknown(row) {
+        if comma {
+            scratch.push(b',');
+        }
+        comma = true;
+        scratch.extend_from_slice(member.key.raw(bytes));
+        scratch.push(b':');
+        scratch.extend_from_slice(member.value.raw(bytes));
+    }
+    scratch.push(b'}');
+    scratch
+}
