@@ -212,7 +212,7 @@ def test_the_overview_counts_events_users_and_money(server: Server) -> None:
 @pytest.mark.parametrize(
     ("path", "query", "word"),
     [
-        ("/v1/reports/attribution", {"model": "markov"}, "last_touch"),
+        ("/v1/reports/attribution", {"model": "last_click"}, "last_touch"),
         ("/v1/reports/overview", {"from": "yesterday"}, "2026-03-01"),
         ("/v1/reports/overview", {"interval": "eon"}, "hour, day, week, month"),
         ("/v1/reports/attribution", {"group_by": "mood"}, "channel, campaign"),

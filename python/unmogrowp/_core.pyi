@@ -166,6 +166,10 @@ class Intake:
         """
         Counters and gauges in Prometheus' text format.
         """
+    def seal(self, /) -> None:
+        """
+        Let all that was taken so far leave the spool as soon as it is shipped.
+        """
     def status(self, /) -> dict[str, Any]:
         """
         What it holds and knows.

@@ -11,6 +11,7 @@ from unmogrowp.cli import (
     attribute,
     backup,
     doctor,
+    erase,
     export,
     keys,
     parse,
@@ -85,7 +86,20 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"unmogrowp {__version__}")
     add_place(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    modules = (serve, apps, keys, parse, attribute, report, export, replay, backup, schema, doctor)
+    modules = (
+        serve,
+        apps,
+        keys,
+        parse,
+        attribute,
+        report,
+        export,
+        replay,
+        erase,
+        backup,
+        schema,
+        doctor,
+    )
     for command in modules:
         command.add(commands)
     _add_delegates(commands)

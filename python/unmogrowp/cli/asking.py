@@ -51,6 +51,14 @@ class Server:
         Raises:
             UnmogrowpError: The server is gone, refuses, or its answer breaks off.
         """
+        with self.ask("GET", route, query, accept) as answer:
+            yield answer
+
+    @contextlib.contextmanager
+    def ask(
+        self, method: str, route: str, query: "Mapping[str, str | None]", accept: str
+    ) -> "Iterator[http.client.HTTPResponse]":
+        """As `get`, with another method."""
         given = {name: value for name, value in query.items() if value is not None}
         target = f"{route}?{urllib.parse.urlencode(given)}"
         address = urllib.parse.urlsplit(self.url)
@@ -60,7 +68,7 @@ class Server:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": accept}
         with contextlib.closing(connection):
             try:
-                connection.request("GET", target, headers=headers)
+                connection.request(method, target, headers=headers)
                 answer = connection.getresponse()
                 if answer.status != http.client.OK:
                     raise _refusal(answer)

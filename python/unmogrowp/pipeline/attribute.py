@@ -41,6 +41,10 @@ class Attributor:
             self._recompute(app)
         return self._round(last.id if last else 0, apps) or bool(changed)
 
+    def forget(self) -> None:
+        """Read who is who from the warehouse again, before the next round."""
+        self._graph = None
+
     def waiting(self) -> int:
         """How many stored batches are not attributed yet."""
         last = self._state.last_batch()

@@ -1,15 +1,21 @@
 """The two steps of the store process over one warehouse."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from unmogrowp.catalog import Catalog
+from unmogrowp.errors import SinkBusy
+from unmogrowp.pipeline import erase
 from unmogrowp.pipeline.attribute import Attributor
 from unmogrowp.pipeline.backup import Staging, remove_leftovers
 from unmogrowp.pipeline.ship import Shipper
 from unmogrowp.pipeline.state import Applied, State
 from unmogrowp.warehouse import Warehouse
+
+# Longer than any round takes.
+CATCH_UP_S = 60.0
 
 
 class Pipeline:
@@ -65,6 +71,32 @@ class Pipeline:
             yield from staging.archive()
         finally:
             staging.remove()
+
+    def erase(self, app_id: str, kind: str, value: str) -> dict[str, object]:
+        """Erase the person of an id: what was acknowledged so far, and what was made of it.
+
+        Returns:
+            The receipt, as `erase.receipt` has it.
+
+        Raises:
+            EraseError: The id is shared by several people.
+        """
+        self._catch_up()
+        with self._attributing, self._shipping:
+            found = erase.find(self.warehouse, app_id, kind, value)
+            gone = erase.erase(self.warehouse, app_id, found)
+            # It remembers the ids it was given.
+            self._attributor.forget()
+        return erase.receipt(app_id, kind, value, gone)
+
+    def _catch_up(self) -> None:
+        """Ship and attribute what is waiting: who somebody is follows from all their events."""
+        deadline = time.monotonic() + CATCH_UP_S
+        while self._shipper.lag_bytes() or self._attributor.waiting():
+            if not (self.ship_once() or self.attribute_once()):
+                time.sleep(0.05)
+            if time.monotonic() > deadline:
+                raise SinkBusy("too many events wait to be stored\nhint: try again later")
 
     def close(self) -> None:
         """Let the files go."""

@@ -13,7 +13,8 @@ import msgspec
 from unmogrowp.attribution import model_named
 from unmogrowp.errors import UnmogrowpError
 from unmogrowp.pipeline import Pipeline, rules_of
-from unmogrowp.server.wire import Head, Params, Question, Value
+from unmogrowp.pipeline.erase import EraseError
+from unmogrowp.server.wire import ERASE, Head, Params, Question, Value
 from unmogrowp.warehouse import (
     attribution,
     campaigns,
@@ -62,6 +63,12 @@ def answer(pipeline: Pipeline, question: Question) -> tuple[Head, Iterator[bytes
         Unanswerable: A wrong parameter.
     """
     params = question.params
+    if question.name == ERASE:
+        app_id, kind, value = (str(params[name]) for name in ("app_id", "kind", "value"))
+        try:
+            return Head(), iter([msgspec.json.encode(pipeline.erase(app_id, kind, value))])
+        except EraseError as error:
+            raise Unanswerable(str(error)) from error
     shape = str(params["format"])
     try:
         if question.name == "events":

@@ -8,7 +8,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from unmogrowp import __version__
-from unmogrowp.server import health_routes, ingest_routes, read_routes
+from unmogrowp.server import health_routes, ingest_routes, person_routes, read_routes
 from unmogrowp.server.problems import on_error
 from unmogrowp.server.services import Services
 
@@ -32,7 +32,12 @@ SCHEMES = Components(
 def build(services: Services) -> Litestar:
     """The application around one intake."""
     return Litestar(
-        [*ingest_routes.HANDLERS, *read_routes.HANDLERS, *health_routes.HANDLERS],
+        [
+            *ingest_routes.HANDLERS,
+            *read_routes.HANDLERS,
+            *person_routes.HANDLERS,
+            *health_routes.HANDLERS,
+        ],
         state=State({"services": services}),
         exception_handlers={Exception: on_error},
         cors_config=CORS,

@@ -57,6 +57,17 @@ class Access:
         if self.guest(key) is not None:
             raise Denied(HTTPStatus.FORBIDDEN, "only the owner of the data directory may do this")
 
+    def admin(self, key: str | None, app_id: str) -> App:
+        """The app, for its admin key or the owner of the data directory.
+
+        Raises:
+            Denied: As `reader`; 403 for a read key.
+        """
+        found = self.guest(key)
+        if found is not None and (found.role != "admin" or found.app_id != app_id):
+            raise Denied(HTTPStatus.FORBIDDEN, f"this key may not change `{app_id}`")
+        return self._app(app_id)
+
     def reader(self, key: str | None, app_id: str) -> App:
         """The app whose data a key may read.
 

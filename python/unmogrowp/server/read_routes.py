@@ -76,10 +76,15 @@ async def _answer(
 ) -> Response[Any]:
     services = services_of(request)
     services.access.reader(key_of(request.headers), app_id)
-    return await _answered(await services.ask(name, {"app_id": app_id, **params}))
+    return await answered(await services.ask(name, {"app_id": app_id, **params}))
 
 
-async def _answered(answer: wire.Answer) -> Response[Any]:
+async def answered(answer: wire.Answer) -> Response[Any]:
+    """The store's answer as one of ours.
+
+    Raises:
+        Denied: What the store refused.
+    """
     if answer.head.status != HTTPStatus.OK:
         detail = (await answer.body()).decode()
         is_away = answer.head.status == HTTPStatus.SERVICE_UNAVAILABLE
@@ -169,7 +174,7 @@ async def read_backup(request: Request[Any, Any, Any]) -> Response[Any]:
     """Everything that was acknowledged before; for the owner of the data directory."""
     services = services_of(request)
     services.access.owner(key_of(request.headers))
-    return await _answered(await services.ask(wire.BACKUP, {}))
+    return await answered(await services.ask(wire.BACKUP, {}))
 
 
 SPAN = {"app_id", "from", "to", "tz"}

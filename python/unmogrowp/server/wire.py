@@ -24,6 +24,7 @@ SILENCE_S = 2.5
 HEAD, BODY, TICK, END, BROKEN = b"h", b"b", b"t", b"e", b"x"
 STATUS = "status"
 BACKUP = "backup"
+ERASE = "erase"
 _LENGTH = struct.Struct(">Ic")
 
 Value: TypeAlias = str | int | float | bool | list[str] | None

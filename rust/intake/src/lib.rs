@@ -134,6 +134,11 @@ impl Intake {
         self.group.submit(prepared, bytes).map_err(Refusal::busy)
     }
 
+    /// Let all that was taken so far leave the spool as soon as it is shipped.
+    pub fn seal(&self) {
+        self.group.seal();
+    }
+
     /// Answers that are ready. Silences the bell.
     pub fn drain(&self) -> Vec<Answer> {
         self.outbox.take()

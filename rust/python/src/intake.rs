@@ -131,6 +131,11 @@ impl Intake {
         })
     }
 
+    /// Let all that was taken so far leave the spool as soon as it is shipped.
+    fn seal(&self) {
+        self.intake.seal();
+    }
+
     /// `(token, status, body)` of every request that was answered since the last call.
     fn drain<'py>(&self, py: Python<'py>) -> Vec<(u64, u16, Bound<'py, PyBytes>)> {
         let answers = self.intake.drain().into_iter();

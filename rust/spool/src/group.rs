@@ -55,6 +55,8 @@ struct Queue<I> {
     items: VecDeque<(I, usize)>,
     /// Of items that wait or are being committed.
     bytes: usize,
+    /// Whether the newest segment is to be sealed before anything else is written.
+    is_sealing: bool,
     is_closed: bool,
 }
 
@@ -76,7 +78,7 @@ impl<I> Shared<I> {
     /// drained.
     fn take(&self) -> Option<(Vec<I>, usize)> {
         let queue = self.queue();
-        let wait = |q: &mut Queue<I>| q.items.is_empty() && !q.is_closed;
+        let wait = |q: &mut Queue<I>| q.items.is_empty() && !q.is_closed && !q.is_sealing;
         let waited = self.ready.wait_timeout_while(queue, SETTLE_EVERY, wait);
         let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         let (mut taken, mut bytes) = (Vec::new(), 0);
@@ -131,7 +133,7 @@ impl<W: Work> Group<W> {
             work.restore(time_us, ids);
         })?;
         spool.forget_before(work.settle(now_us()));
-        let queue = Queue { items: VecDeque::new(), bytes: 0, is_closed: false };
+        let queue = Queue { items: VecDeque::new(), bytes: 0, is_sealing: false, is_closed: false };
         let shared = Arc::new(Shared {
             queue: Mutex::new(queue),
             ready: Condvar::new(),
@@ -191,6 +193,12 @@ impl<W: Work> Group<W> {
         Ok(())
     }
 
+    /// Seal the newest segment soon, however small it is, so that it can go once it is shipped.
+    pub fn seal(&self) {
+        self.shared.queue().is_sealing = true;
+        self.shared.ready.notify_one();
+    }
+
     /// What the spool holds.
     pub fn status(&self) -> Status {
         self.shared.shelf.status(self.shared.bytes_max)
@@ -236,6 +244,9 @@ fn run<W: Work>(shared: &Arc<Shared<W::Item>>, mut spool: Spool, mut work: W) {
     let closing = Closing(shared.clone());
     let mut commit = Commit::default();
     while let Some((mut items, bytes)) = shared.take() {
+        if std::mem::take(&mut shared.queue().is_sealing) {
+            spool.seal();
+        }
         if items.is_empty() {
             spool.forget_before(work.settle(now_us()));
             continue;

@@ -185,7 +185,8 @@ impl Spool {
         Ok(Active { segment: Segment { head, path, handle }, end: SEGMENT_HEADER_BYTES })
     }
 
-    fn seal(&mut self) {
+    /// End the newest segment; the next commit begins another.
+    pub(crate) fn seal(&mut self) {
         if let Some(active) = self.active.take() {
             let sealed = Sealed { number: active.segment.head.number, end: active.end };
             self.shelf.seal(sealed);

@@ -238,3 +238,25 @@ fn panic_on_the_commit_thread_answers_everyone_and_ends_the_taking() {
     let again = self::desk(sim.shared(), Path::new("/spool"), Settings::default());
     assert_eq!(again.restored.lock().unwrap()[0], 1);
 }
+
+#[test]
+fn a_sealed_segment_goes_as_soon_as_it_is_shipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(Arc::new(Local), dir.path(), Settings::default());
+    desk.group.submit((1, b"first".to_vec()), 5).unwrap();
+    assert!(desk.answers.recv().unwrap().1);
+    desk.group.seal();
+    let reader = Reader::new(Arc::new(Local), dir.path());
+    let chunk = reader.next(None, WANT).unwrap().unwrap();
+    reader.confirm(chunk.last).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while desk.group.status().bytes > 0 {
+        assert!(Instant::now() < deadline, "{:?} {:?}", desk.group.status(), chunk.last);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    desk.group.submit((2, b"second".to_vec()), 6).unwrap();
+    assert!(desk.answers.recv().unwrap().1);
+    let next = reader.next(Some(chunk.last), WANT).unwrap().unwrap();
+    let payloads: Vec<_> = next.payloads(Kind::Events).map(|(_, p)| p.to_vec()).collect();
+    assert_eq!(payloads, [b"second"]);
+}

@@ -1,0 +1,133 @@
+"""One person's events out of the warehouse, with everything that was made of them."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from unmogrowp.errors import UnmogrowpError
+from unmogrowp.pipeline.statements import APP, IDS
+from unmogrowp.warehouse import Warehouse
+from unmogrowp.warehouse.persons import NIL
+
+KINDS = tuple(IDS.split(", "))
+# Rows that name whom they are about; the ids come last, so that an erasure that was cut short
+# finds them when it is asked for again.
+_BY_IDENTITY = ("events", "touchpoints", "rollup_users")
+_IDS_LAST = ("persons", "members", "identities")
+_WHO = "identity IN {identities:Array(UUID)}"
+_PERSON = f"if(person = {NIL}, identity, person)"
+
+
+class EraseError(UnmogrowpError):
+    """The person cannot be told from others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A person: identities, their ids as text, and by what name credit knows them."""
+
+    identities: list[str]
+    persons: list[str]
+    ids: list[str]
+
+
+def find(warehouse: Warehouse, app_id: str, kind: str, value: str) -> Found:
+    """Whom an id belongs to; nobody where it was never seen.
+
+    Raises:
+        EraseError: It is shared by several people, or no kind of id.
+    """
+    if kind not in KINDS:
+        raise EraseError(f"unknown id `{kind}`\nhint: one of {', '.join(KINDS)}")
+    given: dict[str, object] = {"app_id": app_id, "value": value}
+    known = (
+        "SELECT identity, argMax(person, version) AS person FROM persons "
+        f"WHERE {APP} GROUP BY identity"
+    )
+    person = f"if(p.identity = i.identity AND p.person != {NIL}, p.person, i.identity)"
+    sql = (
+        f"SELECT DISTINCT toString({person}) AS person FROM "
+        f"(SELECT DISTINCT identity FROM identities WHERE {APP} "
+        f"AND lower(toString({kind})) = lower({{value:String}})) AS i "
+        f"LEFT JOIN ({known}) AS p ON i.identity = p.identity"
+    )
+    persons = [str(row["person"]) for row in warehouse.rows(sql, given)]
+    if len(persons) > 1:
+        raise EraseError(
+            f"{kind} `{value}` is shared by `{len(persons)}` people\nhint: name an id of one person"
+        )
+    given["persons"] = persons
+    members = (
+        f"SELECT toString(identity) AS identity FROM ({known}) "
+        f"WHERE {_PERSON} IN {{persons:Array(UUID)}}"
+    )
+    identities = {str(row["identity"]) for row in warehouse.rows(members, given)} | set(persons)
+    given["identities"] = sorted(identities)
+    texts = ", ".join(f"toString({name})" for name in KINDS)
+    ids = warehouse.rows(
+        f"SELECT DISTINCT arrayJoin([{texts}]) AS id FROM identities WHERE {APP} AND {_WHO}", given
+    )
+    nobody = {"", "00000000-0000-0000-0000-000000000000"}
+    shown = {str(row["id"]) for row in ids} - nobody
+    return Found(sorted(identities), persons, sorted(shown | {value}))
+
+
+def erase(warehouse: Warehouse, app_id: str, found: Found) -> dict[str, int]:
+    """Delete all rows about a person and make the roll-ups anew.
+
+    Returns:
+        How many rows each table lost.
+    """
+    given: dict[str, object] = {
+        "app_id": app_id,
+        "identities": found.identities,
+        "persons": found.persons,
+        "ids": found.ids,
+    }
+    gone: dict[str, int] = {}
+    for table in _BY_IDENTITY:
+        gone[table] = _delete(warehouse, table, _WHO, given)
+    gone["credits"] = _delete(warehouse, "credits", "person IN {persons:Array(UUID)}", given)
+    # By digest: the text of a deletion is kept beside the table for a while.
+    holds = f"{APP} AND arrayExists(id -> position(raw, id) > 0, {{ids:Array(String)}})"
+    digests = f"SELECT DISTINCT cityHash64(raw) AS digest FROM rejects WHERE {holds}"
+    given["digests"] = [int(str(row["digest"])) for row in warehouse.rows(digests, given)]
+    those = "cityHash64(raw) IN {digests:Array(UInt64)}"
+    gone["rejects"] = _delete(warehouse, "rejects", those, given)
+    if gone["events"]:
+        warehouse.rebuild_rollups()
+    for table in _IDS_LAST:
+        gone[table] = _delete(warehouse, table, _WHO, given)
+    return gone
+
+
+def _delete(warehouse: Warehouse, table: str, whose: str, given: Mapping[str, object]) -> int:
+    where = f"{APP} AND {whose}"
+    (row,) = warehouse.rows(f"SELECT count() AS rows FROM {table} WHERE {where}", given)
+    count = int(str(row["rows"]))
+    if count:
+        # Replaced parts go within seconds instead of minutes, since they hold what was deleted, and
+        # the deletion itself is not remembered.
+        warehouse.command(
+            f"ALTER TABLE {table} "
+            "MODIFY SETTING old_parts_lifetime = 1, finished_mutations_to_keep = 0"
+        )
+        warehouse.command(
+            f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2", given
+        )
+    return count
+
+
+def receipt(app_id: str, kind: str, value: str, gone: Mapping[str, int]) -> dict[str, object]:
+    """What was done, without saying to whom: the id is told by a salted digest only."""
+    salt = secrets.token_hex(16)
+    return {
+        "app_id": app_id,
+        "id_kind": kind,
+        "salt": salt,
+        "id_sha256": hashlib.sha256(f"{salt}{value}".encode()).hexdigest(),
+        "erased_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rows": dict(gone),
+    }

@@ -1,0 +1,140 @@
+"""`unmogrowp erase`: a person is gone from every table, every report and every file."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving import APP, Server, cli, event, ndjson, serving
+from unmogrowp.cli import main
+
+pytestmark = pytest.mark.service
+
+# Letters that nothing compresses, so that bytes of them would be found in any file.
+WHO = "q7Zk-3vXw9Lr0Tn5Bd8Yc2Mf6Hs1Jp4G"
+DEVICE = "Rw4Nt8Kz1Qv6Xm3Pb9Lc5Hd2Fs7Gj0T"
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path / "data") as server:
+        server.key("read")
+        yield server
+
+
+def send(server: Server) -> None:
+    """The person under two ids that meet on one event, a neighbour, and a reject of each."""
+    touch = {"event_type": "click", "event_name": "click", "source": "ads"}
+    paid = {"event_name": "purchase", "revenue": "2.50", "currency": "USD"}
+    rows = [
+        event(1, **touch, device_id=DEVICE) | {"user_id": None},
+        event(2, device_id=DEVICE) | {"user_id": WHO, "event_name": "install"},
+        event(3) | {"user_id": WHO, **paid},
+        event(4, **touch) | {"user_id": "neighbour"},
+        event(5) | {"user_id": "neighbour", **paid},
+        event(6) | {"user_id": WHO, "timestamp": "yesterday"},
+        event(7) | {"user_id": "neighbour", "timestamp": "yesterday"},
+    ]
+    answer = server.post(ndjson(rows)).json()
+    assert (answer["stored"], len(answer["rejected"])) == (5, 2)
+
+
+def files_with(folder: Path, *texts: str) -> list[str]:
+    """Every file that holds one of the texts."""
+    found = []
+    for path in folder.rglob("*"):
+        try:
+            body = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        except FileNotFoundError:
+            continue
+        if any(text.encode() in body for text in texts):
+            found.append(str(path.relative_to(folder)))
+    return found
+
+
+def test_a_person_is_gone_from_everything(given: Server) -> None:
+    send(given)
+    given.settle()
+    assert files_with(given.data_dir, WHO, DEVICE), "the search finds what is there"
+    said = cli("erase", "--app", APP, "--user-id", WHO, "--yes", "--json", data_dir=given.data_dir)
+    receipt = json.loads(said)
+    assert receipt["rows"]["events"] == 3
+    assert receipt["rows"]["rejects"] == 1
+    assert receipt["rows"]["credits"] == 2
+    assert WHO not in said
+
+    stored = [json.loads(line) for line in given.get("/v1/events").text.splitlines()]
+    assert {row["user_id"] for row in stored} == {"neighbour"}
+    rejects = given.get("/v1/rejects").json()["rows"]
+    assert ["neighbour" in row["raw"] for row in rejects] == [True]
+    overview = given.get("/v1/reports/overview", interval="total").json()["total"]
+    assert (overview["events"], overview["users"]) == (2, 1)
+    assert overview["revenue"] == {"USD": "2.50"}
+    credit = given.get("/v1/reports/attribution", model="linear").json()
+    assert credit["total"] == {"conversions": 1, "value": {"USD": "2.50"}}
+    paths = given.get("/v1/reports/paths").json()
+    assert paths["total"]["paths"] == 1
+    # The engine lets replaced parts go a little later.
+    deadline = time.monotonic() + 150
+    while left := files_with(given.data_dir, WHO, DEVICE):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.5)
+
+
+def test_events_that_come_later_are_new(given: Server) -> None:
+    send(given)
+    cli("erase", "--app", APP, "--device-id", DEVICE, "--yes", data_dir=given.data_dir)
+    late = event(20) | {"user_id": WHO, "event_name": "install"}
+    assert given.post(ndjson([late])).json()["stored"] == 1
+    given.settle()
+    report = given.get("/v1/reports/attribution", model="last_touch", conversion="install").json()
+    assert report["unattributed"]["conversions"] == 1, "the erased click earns nothing"
+    assert report["rows"] == []
+
+
+def test_nobody_else_is_touched(given: Server) -> None:
+    send(given)
+    given.settle()
+    before = given.get("/v1/events").text
+    said = cli("erase", "--app", APP, "--user-id", "nobody", "--yes", data_dir=given.data_dir)
+    assert "nothing was known" in said
+    assert given.get("/v1/events").text == before
+    given.create_app("com.example.other")
+    words = ("erase", "--app", "com.example.other", "--user-id", WHO, "--yes")
+    assert "nothing was known" in cli(*words, data_dir=given.data_dir)
+    assert given.get("/v1/events").text == before
+
+
+def test_an_id_of_many_people_erases_none(
+    given: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [event(n, device_id="kiosk") | {"user_id": f"guest-{n}"} for n in range(60)]
+    given.post(ndjson(rows))
+    given.settle()
+    words = ["erase", "--app", APP, "--device-id", "kiosk", "--yes"]
+    assert main([*words, "--data-dir", str(given.data_dir)]) == 1
+    assert "is shared by" in capsys.readouterr().err
+    assert len(given.get("/v1/events").text.splitlines()) == 60
+
+
+def test_only_an_admin_may_erase(given: Server) -> None:
+    url, query = given.url + "/v1/persons", {"app_id": APP, "user_id": "u1"}
+    for role, status in (("write", 403), ("read", 403), ("admin", 200)):
+        answer = httpx.delete(url, params=query, headers=given.headers(role), timeout=60)
+        assert answer.status_code == status, role
+    assert httpx.delete(url, params=query).status_code == 401
+    headers = given.headers("admin")
+    other = httpx.delete(url, params=query | {"app_id": "com.other"}, headers=headers)
+    assert other.status_code == 403
+    for wrong in ({"app_id": APP}, query | {"idfa": "x"}):
+        answer = httpx.delete(url, params=wrong, headers=headers)
+        assert answer.status_code == 400
+        assert "name one id" in answer.json()["detail"]
+
+
+def test_where_nobody_can_be_asked_it_must_be_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["erase", "--app", APP, "--user-id", "u1"]) == 2
+    assert "cannot be undone\nhint: say --yes" in capsys.readouterr().err
