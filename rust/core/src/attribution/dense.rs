@@ -34,8 +34,8 @@ impl Matrix {
     /// chain of paths leaves, `I − Q`, are dominated by their diagonals, which keeps every pivot
     /// away from zero.
     ///
-    /// Pivots are taken a panel at a time, so that a row is read once per panel, and rows are shared
-    /// among threads; what is computed for a row does not depend on who does it.
+    /// Pivots are taken a panel at a time, so that a row is read once per panel, and rows are
+    /// shared among threads; what is computed for a row does not depend on who does it.
     pub(super) fn invert(&mut self, effort: Effort<'_>) -> Result<(), TableError> {
         for first in (0..self.size).step_by(PANEL) {
             effort.go_on()?;
