@@ -12,9 +12,9 @@ use std::thread;
 use hashbrown::HashMap;
 
 use super::dense::Matrix;
-use super::paths::Paths;
+use super::paths::{Paths, Ranks};
 use crate::column::{Map, TableError, narrow};
-use crate::journey::Effort;
+use crate::journey::{Effort, Journeys, Who};
 
 /// What happens to paths that meet a removed channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,17 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
+    /// Of order 1, paths ending where they meet a removed channel: all that needs is how often
+    /// which channel followed which.
+    pub(crate) fn of_moves(moves: &Moves, effort: Effort<'_>) -> Result<Self, TableError> {
+        let conversions: f64 = moves.converts.iter().sum();
+        let all = conversions + moves.ends.iter().sum::<f64>();
+        if conversions == 0.0 {
+            return Ok(Self { p_conversion: 0.0, effects: vec![0.0; moves.converts.len() - 1] });
+        }
+        Ok(Self { p_conversion: conversions / all, effects: inverted(moves, effort)? })
+    }
+
     pub(crate) fn new(
         paths: &Paths,
         order: usize,
@@ -49,7 +60,7 @@ impl Effects {
         let effects = match removal {
             Removal::DropPaths => dropped(paths, conversions),
             Removal::RedirectToNull if order == 1 && paths.channels <= DENSE_MAX => {
-                inverted(paths, effort)?
+                inverted(&Moves::of_paths(paths), effort)?
             }
             Removal::RedirectToNull => Chain::new(paths, order).effects(paths.channels, effort)?,
         };
@@ -66,7 +77,7 @@ impl Effects {
 }
 
 /// Channels up to which the whole inverse is made.
-const DENSE_MAX: usize = 4_000;
+pub(crate) const DENSE_MAX: usize = 4_000;
 
 fn dropped(paths: &Paths, conversions: f64) -> Vec<f64> {
     let mut with = vec![0.0; paths.channels];
@@ -83,25 +94,85 @@ fn dropped(paths: &Paths, conversions: f64) -> Vec<f64> {
     with.iter().map(|count| count / conversions).collect()
 }
 
-/// All effects of order 1 by one inverse. State 0 is the start, `k + 1` channel `k`.
-fn inverted(paths: &Paths, effort: Effort<'_>) -> Result<Vec<f64>, TableError> {
-    let size = paths.channels + 1;
-    let mut moves = Matrix::zero(size);
-    let mut converts = vec![0.0; size];
-    let mut ends = vec![0.0; size];
-    for (path, conversions, nulls) in paths.iter() {
+/// How often which channel followed which, and what came of it. State 0 is the start, `k + 1`
+/// channel `k`.
+#[derive(Debug)]
+pub(crate) struct Moves {
+    counts: Matrix,
+    converts: Vec<f64>,
+    ends: Vec<f64>,
+}
+
+impl Moves {
+    fn new(channels: usize) -> Self {
+        let size = channels + 1;
+        Self { counts: Matrix::zero(size), converts: vec![0.0; size], ends: vec![0.0; size] }
+    }
+
+    fn of_paths(paths: &Paths) -> Self {
+        let mut moves = Self::new(paths.channels);
+        for (path, conversions, nulls) in paths.iter() {
+            moves.add(path.iter().copied(), conversions, nulls);
+        }
+        moves
+    }
+
+    /// Count without telling paths apart.
+    pub(crate) fn gather(
+        journeys: &Journeys,
+        ranks: &Ranks,
+        effort: Effort<'_>,
+    ) -> Result<Self, TableError> {
+        let make = || (Self::new(ranks.len), Vec::new());
+        let made = journeys.fold(Who::All, effort, make, |(moves, scratch), person| {
+            person.journeys(journeys.lens(), scratch, |index, journey| {
+                if !journey.touches.is_empty() {
+                    let path = journey.touches.iter().map(|touch| ranks.rank(touch.channel()));
+                    moves.add(path, journeys.weight(index), journeys.nulls(index));
+                }
+            });
+            person.unconverted(journeys.lens(), |touches| {
+                moves.add(touches.map(|touch| ranks.rank(touch.channel())), 0.0, 1.0);
+            });
+        })?;
+        let made = made.into_iter().map(|(moves, _)| moves);
+        Ok(made.reduce(|all, other| all.join(&other)).unwrap_or_else(|| Self::new(ranks.len)))
+    }
+
+    fn add(&mut self, path: impl Iterator<Item = u32>, conversions: f64, nulls: f64) {
         let mut state = 0;
         for channel in path {
-            let next = *channel as usize + 1;
-            *moves.at(state, next) += conversions + nulls;
+            let next = channel as usize + 1;
+            *self.counts.at(state, next) += conversions + nulls;
             state = next;
         }
-        converts[state] += conversions;
-        ends[state] += nulls;
+        self.converts[state] += conversions;
+        self.ends[state] += nulls;
     }
+
+    /// Counts are whole numbers wherever several threads count, so that no order shows.
+    fn join(mut self, other: &Self) -> Self {
+        let sum = |own: &mut [f64], others: &[f64]| {
+            for (count, other) in own.iter_mut().zip(others) {
+                *count += other;
+            }
+        };
+        for state in 0..self.converts.len() {
+            sum(self.counts.row_mut(state), other.counts.row(state));
+        }
+        sum(&mut self.converts, &other.converts);
+        sum(&mut self.ends, &other.ends);
+        self
+    }
+}
+
+/// All effects of order 1 by one inverse.
+fn inverted(moves: &Moves, effort: Effort<'_>) -> Result<Vec<f64>, TableError> {
+    let size = moves.converts.len();
+    let (mut visits, mut converts) = (moves.counts.clone(), moves.converts.clone());
     for state in 0..size {
-        let row = moves.row_mut(state);
-        let total = row.iter().sum::<f64>() + converts[state] + ends[state];
+        let row = visits.row_mut(state);
+        let total = row.iter().sum::<f64>() + converts[state] + moves.ends[state];
         if total > 0.0 {
             for count in row.iter_mut() {
                 *count = -*count / total;
@@ -110,18 +181,14 @@ fn inverted(paths: &Paths, effort: Effort<'_>) -> Result<Vec<f64>, TableError> {
         }
         row[state] += 1.0;
     }
-    moves.invert(effort)?;
+    visits.invert(effort)?;
     let reach = |state: usize| -> f64 {
-        moves.row(state).iter().zip(&converts).map(|(visits, p)| visits * p).sum()
+        visits.row(state).iter().zip(&converts).map(|(visits, p)| visits * p).sum()
     };
     let from_start = reach(0);
     let effect = |state: usize| {
-        let visits = moves.row(0)[state];
-        if visits == 0.0 {
-            0.0
-        } else {
-            visits / moves.row(state)[state] * reach(state) / from_start
-        }
+        let met = visits.row(0)[state];
+        if met == 0.0 { 0.0 } else { met / visits.row(state)[state] * reach(state) / from_start }
     };
     Ok((1..size).map(effect).collect())
 }

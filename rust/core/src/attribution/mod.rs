@@ -21,7 +21,7 @@ pub use paths::paths;
 pub use removal::removal_effects;
 pub use touches::attribute;
 
-use markov::Effects;
+use markov::{Effects, Moves};
 use paths::{Paths, Ranks};
 
 use crate::column::TableError;
@@ -239,10 +239,15 @@ impl Model {
         Ok(Self::Shapley { game })
     }
 
-    /// Whether it looks at all paths at once.
+    /// Whether it is the chain of which only moves must be known.
+    fn is_first_order(&self) -> bool {
+        matches!(self, Self::Markov { order: 1, removal: Removal::RedirectToNull, .. })
+    }
+
+    /// Whether it must tell paths apart.
     fn needs_paths(&self) -> bool {
-        !matches!(self.whole(), Whole::No)
-            || matches!(self, Self::Counterfactual | Self::Markov { .. })
+        let is_of_rates = matches!(self, Self::Shapley { game: Game::ConversionRate });
+        is_of_rates || matches!(self, Self::Counterfactual | Self::Markov { .. })
     }
 
     /// What it says when asked for touches.
@@ -283,6 +288,7 @@ enum Whole {
 pub(crate) struct Study {
     ranks: Ranks,
     paths: Paths,
+    moves: Option<Moves>,
 }
 
 impl Study {
@@ -292,12 +298,37 @@ impl Study {
         effort: Effort<'_>,
     ) -> Result<Self, TableError> {
         let ranks = Ranks::new(journeys.channels());
-        let paths = if models.into_iter().any(Model::needs_paths) {
-            Paths::gather(journeys, &ranks, effort)?
-        } else {
-            Paths::default()
-        };
-        Ok(Self { ranks, paths })
+        // Fractions would show in which order they were summed, save among sorted paths.
+        let is_quick = ranks.len <= markov::DENSE_MAX && journeys.is_counted_in_wholes();
+        let mut study = Self { ranks, paths: Paths::default(), moves: None };
+        let (mut has_moves, mut has_paths) = (false, false);
+        for model in models {
+            let needs_moves = is_quick && model.is_first_order();
+            has_moves |= needs_moves;
+            has_paths |= model.needs_paths() && !needs_moves;
+        }
+        if has_moves {
+            study.moves = Some(Moves::gather(journeys, &study.ranks, effort)?);
+        }
+        if has_paths {
+            study.paths = Paths::gather(journeys, &study.ranks, effort)?;
+        }
+        Ok(study)
+    }
+
+    /// The removal effects of a chain.
+    fn effects(
+        &self,
+        order: usize,
+        removal: Removal,
+        effort: Effort<'_>,
+    ) -> Result<Effects, TableError> {
+        match &self.moves {
+            Some(moves) if order == 1 && removal == Removal::RedirectToNull => {
+                Effects::of_moves(moves, effort)
+            }
+            _ => Effects::new(&self.paths, order, removal, effort),
+        }
     }
 
     /// By rank: the share of all attributed conversions that each channel earns, of a model that
@@ -305,7 +336,7 @@ impl Study {
     fn shares(&self, model: &Model, effort: Effort<'_>) -> Result<Option<Vec<f64>>, ModelError> {
         Ok(match (model, model.whole()) {
             (Model::Markov { order, removal, .. }, Whole::Effects) => {
-                Some(Effects::new(&self.paths, *order, *removal, effort)?.shares())
+                Some(self.effects(*order, *removal, effort)?.shares())
             }
             (_, Whole::Rates) if self.ranks.len > shapley::CHANNELS_MAX => {
                 return Err(ModelError::TooManyChannels(self.ranks.len));
@@ -343,7 +374,7 @@ impl<'a> Rule<'a> {
         };
         let effects = match model {
             Model::Markov { order, removal, is_global: false } => {
-                Effects::new(&study.paths, *order, *removal, effort)?.effects
+                study.effects(*order, *removal, effort)?.effects
             }
             _ => Vec::new(),
         };

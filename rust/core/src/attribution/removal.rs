@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 
-use super::markov::Effects;
 use super::{Model, ModelError, Study};
 use crate::column::TableError;
 use crate::journey::{Effort, Journeys};
@@ -22,7 +21,7 @@ pub fn removal_effects(
 ) -> Result<(RecordBatch, f64), ModelError> {
     let Model::Markov { order, removal, .. } = model else { return Err(ModelError::NotMarkov) };
     let study = Study::new(journeys, [model], effort)?;
-    let found = Effects::new(&study.paths, *order, *removal, effort)?;
+    let found = study.effects(*order, *removal, effort)?;
     let labels = journeys.channels();
     let used = labels.names.iter().zip(&labels.is_used).filter(|(_, is_used)| **is_used);
     let mut names: Vec<Option<&str>> = used.map(|(name, _)| Some(name.as_str())).collect();

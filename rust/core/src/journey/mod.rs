@@ -527,6 +527,16 @@ impl Journeys {
         self.conversions.nulls.as_ref().map_or(0.0, |nulls| nulls[index])
     }
 
+    /// Whether all counts of conversions and journeys without one are whole numbers, few enough
+    /// that their sums are exact in any order.
+    pub(crate) fn is_counted_in_wholes(&self) -> bool {
+        let counts = [&self.conversions.weights, &self.conversions.nulls];
+        counts.into_iter().flatten().all(|counts| {
+            counts.iter().all(|count| count.fract() == 0.0)
+                && counts.iter().sum::<f64>() < 2_f64.powi(52)
+        })
+    }
+
     /// How far back its conversions look.
     pub(crate) fn lens(&self) -> &Lens {
         &self.lens
