@@ -210,6 +210,26 @@ def test_the_overview_counts_events_users_and_money(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
+    ("accept", "given"),
+    [
+        ("text/csv;q=0.5, application/json", "application/json"),
+        ("application/json;q=0.1, text/csv", "text/csv; charset=utf-8"),
+        ("Text/CSV", "text/csv; charset=utf-8"),
+        ("text/csv;q=0, */*;q=0.1", "application/json"),
+        ("text/html, */*;q=0.8", "application/json"),
+        ("text/csv;q=0", None),
+        ("text/html", None),
+    ],
+)
+def test_the_most_wanted_format_is_given(server: Server, accept: str, given: str | None) -> None:
+    answer = server.get("/v1/reports/overview", accept=accept)
+    if given is None:
+        assert answer.status_code == 406
+    else:
+        assert answer.headers["content-type"] == given
+
+
+@pytest.mark.parametrize(
     ("path", "query", "word"),
     [
         ("/v1/reports/attribution", {"model": "last_click"}, "last_touch"),

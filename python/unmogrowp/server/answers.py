@@ -37,7 +37,8 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MEDIA = {
     "json": "application/json",
     "ndjson": "application/x-ndjson",
-    "csv": "text/csv; charset=utf-8",
+    # The framework names the charset of texts.
+    "csv": "text/csv",
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
 }

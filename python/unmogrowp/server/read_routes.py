@@ -59,16 +59,33 @@ GUARDS = [may_read, only_known_queries]
 
 def _accepted(request: Request[Any, Any, Any], formats: dict[str, str], default: str) -> str:
     accept = request.headers.get("accept", "")
-    wanted = [part.split(";")[0].strip() for part in accept.split(",") if part.strip()]
+    wanted = _by_preference(accept)
     for media in wanted:
         if media in formats:
             return formats[media]
-    if not wanted or any(media in {"*/*", "application/*", "application/json"} for media in wanted):
+        if media in {"*/*", "application/*", "application/json"}:
+            return default
+    if not accept.strip():
         return default
     raise Denied(
         HTTPStatus.NOT_ACCEPTABLE,
         f"cannot answer with `{accept}`\nhint: there are {', '.join(formats)}",
     )
+
+
+def _by_preference(accept: str) -> list[str]:
+    """The media types of an `Accept` header, the most wanted first (RFC 9110, 12.5.1)."""
+    ranked: list[tuple[float, str]] = []
+    for part in accept.split(","):
+        media, *parameters = (word.strip().lower() for word in part.split(";"))
+        qualities = [word.removeprefix("q=") for word in parameters if word.startswith("q=")]
+        try:
+            quality = float(qualities[0]) if qualities else 1.0
+        except ValueError:
+            quality = 0.0
+        if media and quality > 0:
+            ranked.append((-quality, media))
+    return [media for _, media in sorted(ranked, key=lambda pair: pair[0])]
 
 
 async def _answer(
