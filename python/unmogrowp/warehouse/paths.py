@@ -108,15 +108,15 @@ def paths(
     """
     found = _journeys(warehouse, span, question, rules).to_paths().to_pyarrow()
     values = _values(warehouse, span, question)
-    rows = [_path_row(row, values) for row in found.slice(0, limit).to_pylist()]
     counts = {name: _sum(found, name) for name in ("conversions", "nulls")}
-    all_micros: Counter[str] = Counter()
-    for (_, currency), micros in values.items():
-        all_micros[currency] += micros
-    listed: list[Row] = [{"currency": c, "micros": m} for c, m in sorted(all_micros.items())]
+    micros: Counter[str] = Counter()
+    for amounts in values.values():
+        for row in amounts:
+            micros[str(row["currency"])] += int(str(row["micros"]))
+    all_amounts: list[Row] = [{"currency": c, "micros": m} for c, m in sorted(micros.items())]
     return {
-        "rows": rows,
-        "total": {"paths": len(found), **counts, "value": by_currency(listed, "micros")},
+        "rows": [_path_row(row, values) for row in found.slice(0, limit).to_pylist()],
+        "total": {"paths": len(found), **counts, "value": by_currency(all_amounts, "micros")},
     }
 
 
@@ -126,41 +126,35 @@ def _sum(table: "pa.Table", name: str) -> int:
     return int(pc.sum(table[name]).as_py() or 0)
 
 
-def _path_row(row: Row, values: dict[tuple[tuple[str, ...], str], int]) -> Row:
-    channels = row["path"]
-    assert isinstance(channels, list)  # noqa: S101 - the kernel's own type
-    key = tuple(channel or "" for channel in channels)
-    own: list[Row] = [
-        {"currency": currency, "micros": micros}
-        for (path, currency), micros in values.items()
-        if path == key
-    ]
+def _path_row(row: Row, values: dict[tuple[str, ...], list[Row]]) -> Row:
+    channels = _list(row["path"])
+    names = tuple(str(channel or "") for channel in channels)
     converted, nulls = float(str(row["conversions"])), float(str(row["nulls"]))
     return {
-        "path": SEPARATOR.join(channel or "(none)" for channel in channels),
+        "path": SEPARATOR.join(name or "(none)" for name in names),
         "channels": channels,
         "conversions": int(converted),
         "nulls": int(nulls),
         "rate": converted / (converted + nulls) if converted + nulls else 0.0,
-        "value": by_currency(own, "micros"),
+        "value": by_currency(values.get(names, []), "micros"),
     }
 
 
 def _values(
     warehouse: Warehouse, span: Span, question: Question
-) -> dict[tuple[tuple[str, ...], str], int]:
-    """Micros of the conversions of each path and currency."""
+) -> dict[tuple[str, ...], list[Row]]:
+    """By path: `micros` of its conversions by `currency`."""
     sql = (
         f"SELECT arrayMap(x -> toString(x), {question.group_by}) AS path, "
         "toString(currency) AS currency, "
         "toInt64(sum(value_micros)) AS micros FROM credits FINAL "
-        f"WHERE {question.where(span)} AND notEmpty(touch_id) GROUP BY path, currency"
+        f"WHERE {question.where(span)} AND notEmpty(touch_id) GROUP BY path, currency "
+        "ORDER BY currency"
     )
-    rows = warehouse.rows(sql, question.values(span))
-    return {
-        (tuple(map(str, _list(row["path"]))), str(row["currency"])): int(str(row["micros"]))
-        for row in rows
-    }
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in warehouse.rows(sql, question.values(span)):
+        found.setdefault(tuple(map(str, _list(row["path"]))), []).append(row)
+    return found
 
 
 def _list(value: object) -> list[object]:
