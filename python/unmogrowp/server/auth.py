@@ -3,10 +3,9 @@
 import base64
 import binascii
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-
-from litestar.datastructures import Headers
 
 from unmogrowp.catalog import App, Key, KeyRing
 from unmogrowp.server.problems import Denied
@@ -94,7 +93,7 @@ class Access:
         return app
 
 
-def key_of(headers: Headers) -> str | None:
+def key_of(headers: Mapping[str, str]) -> str | None:
     """The key a request carries, in any of the three ways."""
     scheme, _, rest = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":

@@ -17,6 +17,7 @@ from unmogrowp.server import app
 from unmogrowp.server.auth import Access
 from unmogrowp.server.bridge import Bridge
 from unmogrowp.server.child import Orders, receive_orders, report_ready
+from unmogrowp.server.front import Front
 from unmogrowp.server.services import Services
 
 WATCH_S = 1.0
@@ -51,8 +52,9 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
     catalog = Catalog.open(orders.home)
     access = Access(KeyRing(catalog), orders.token)
     bridge = Bridge(intake, orders.limits["body_bytes"])
+    services = Services(bridge, access, orders.home)
     server = Server(
-        app.build(Services(bridge, access, orders.home)),
+        Front(services, app.build(services), app.CORS),
         address=orders.host,
         port=orders.port,
         interface=Interfaces.ASGI,

@@ -8,13 +8,11 @@ from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 
-from unmogrowp import _core
-from unmogrowp.server.auth import SECURITY, key_of
-from unmogrowp.server.bridge import Sender
+from unmogrowp.server.auth import SECURITY
 from unmogrowp.server.problems import documented
 from unmogrowp.server.services import services_of
+from unmogrowp.server.taking import SEGMENT_ROUTES, take
 
-SEGMENT_ROUTES = ("batch", "track", "identify", "page", "screen", "group", "alias")
 REFUSALS = documented(400, 401, 403, 413, 415, 429, 500, 503)
 
 
@@ -52,24 +50,8 @@ class PostHogStatus(msgspec.Struct):
 RECEIVED = {200: ResponseSpec(data_container=Receipt, generate_examples=False), **REFUSALS}
 
 
-async def _take(request: Request[Any, Any, Any], inlet: str) -> bytes:
-    """Read the body, find whose it is and make it durable."""
-    services = services_of(request)
-    body = await services.bridge.collect(request.stream())
-    encoding = request.headers.get("content-encoding")
-    key = key_of(request.headers) or _key_in(inlet, body, encoding)
-    app, key_id = services.access.writer(key)
-    sender = Sender(app.id, key_id, inlet, truncate_ip=app.settings.truncate_ip)
-    return await services.bridge.submit(body, encoding, sender)
-
-
-def _key_in(inlet: str, body: bytes, encoding: str | None) -> str | None:
-    if inlet == "native":
-        return None
-    return (_core.posthog_key if inlet == "posthog" else _core.segment_key)(body, encoding)
-
-
-def _answer(body: bytes) -> Response[bytes]:
+async def _take(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
+    body = await take(services_of(request), request.headers, request.stream(), path)
     return Response(body, status_code=HTTPStatus.OK, media_type="application/json")
 
 
@@ -83,14 +65,12 @@ def _answer(body: bytes) -> Response[bytes]:
 )
 async def take_events(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Store events: one object, an array, `{"batch":[…]}` or NDJSON, also compressed."""
-    return _answer(await _take(request, "native"))
+    return await _take(request, "/v1/events")
 
 
 async def take_segment(request: Request[Any, Any, Any]) -> Response[bytes]:
     """One route of Segment's tracking API."""
-    route = request.route_handler.opt["segment"]
-    await _take(request, f"segment:{route}")
-    return _answer(msgspec.json.encode(Thanks()))
+    return await _take(request, request.route_handler.opt["path"])
 
 
 def _segment(route: str) -> HTTPRouteHandler:
@@ -101,7 +81,7 @@ def _segment(route: str) -> HTTPRouteHandler:
         security=SECURITY,
         tags=["ingest"],
         request_max_body_size=None,
-        opt={"segment": route},
+        opt={"path": f"/v1/{route}"},
     )(take_segment)
 
 
@@ -117,8 +97,7 @@ def _segment(route: str) -> HTTPRouteHandler:
 )
 async def take_posthog(request: Request[Any, Any, Any]) -> Response[bytes]:
     """PostHog's capture API; the write key is `api_key` in the body."""
-    await _take(request, "posthog")
-    return _answer(msgspec.json.encode(PostHogStatus()))
+    return await _take(request, "/batch")
 
 
 HANDLERS = [take_events, *(_segment(route) for route in SEGMENT_ROUTES), take_posthog]

@@ -58,31 +58,47 @@ def response(
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
     """A problem as a response."""
-    sent = dict(headers or {})
-    if retry_after is not None:
-        sent["Retry-After"] = str(retry_after)
-    if status == HTTPStatus.UNAUTHORIZED:
-        sent["WWW-Authenticate"] = "Bearer"
+    sent = dict(headers or {}) | _headers(status, retry_after)
     return Response(
         encode(status, detail, title), status_code=status, media_type=PROBLEM_JSON, headers=sent
     )
 
 
-def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Turn whatever a handler raised into its problem."""
+def _headers(status: int, retry_after: int | None) -> dict[str, str]:
+    sent = {}
+    if retry_after is not None:
+        sent["retry-after"] = str(retry_after)
+    if status == HTTPStatus.UNAUTHORIZED:
+        sent["www-authenticate"] = "Bearer"
+    return sent
+
+
+def plain(error: Exception) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers for an error that knows of no framework."""
     match error:
         case Denied():
-            return response(error.status, error.detail, retry_after=error.retry_after)
+            status, detail, title, retry = error.status, error.detail, None, error.retry_after
         case Refused():
-            return response(
-                error.status, error.detail, title=error.title, retry_after=error.retry_after
-            )
+            status, detail, title = error.status, error.detail, error.title
+            retry = error.retry_after
         case StoreAway():
-            return response(503, f"{error}\nhint: try again shortly", retry_after=STORE_RETRY_S)
-        case HTTPException():
-            return response(error.status_code, _explain(request, error), headers=error.headers)
-    log.error("unexpected error", exc_info=error)
-    return response(500, "something went wrong here; the log says more")
+            status, title, retry = 503, None, STORE_RETRY_S
+            detail = f"{error}\nhint: try again shortly"
+        case _:
+            log.error("unexpected error", exc_info=error)
+            status, title, retry = 500, None, None
+            detail = "something went wrong here; the log says more"
+    headers = {"content-type": PROBLEM_JSON} | _headers(status, retry)
+    return status, encode(status, detail, title), headers
+
+
+def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Turn whatever a handler raised into its problem."""
+    if isinstance(error, HTTPException):
+        return response(error.status_code, _explain(request, error), headers=error.headers)
+    status, body, headers = plain(error)
+    media_type = headers.pop("content-type")
+    return Response(body, status_code=status, media_type=media_type, headers=headers)
 
 
 def _explain(request: Request[Any, Any, Any], error: HTTPException) -> str:
