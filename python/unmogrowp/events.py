@@ -12,6 +12,8 @@ from unmogrowp.table import Table
 
 REJECTS_SHOWN = 5
 # Brotli has no magic bytes, so its files are known by name; the others are tried by both.
+# What a person can be known by.
+IDS = ("user_id", "anonymous_id", "device_id", "idfa", "gaid", "idfv")
 ENCODINGS = {".gz": "gzip", ".zst": "zstd", ".br": "br"}
 
 

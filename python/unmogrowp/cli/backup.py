@@ -52,14 +52,16 @@ def run_backup(options: argparse.Namespace) -> int:
 
 def run_restore(options: argparse.Namespace) -> int:
     """Make a data directory."""
-    from unmogrowp.pipeline.backup import manifest_json, restore
+    import msgspec
+
+    from unmogrowp.pipeline.backup import restore
 
     path: Path = options.file
     home = settings_of(options).data_dir
     with reading(path), path.open("rb") as file:
         manifest = restore(file, home)
     if options.json:
-        print_json({"data_dir": str(home), **manifest_json(manifest)})
+        print_json({"data_dir": str(home), **msgspec.to_builtins(manifest)})
         return 0
     print_line(f"`{home}` is as of {manifest.created_at}; start it with `unmogrowp serve`")
     if not manifest.has_warehouse:

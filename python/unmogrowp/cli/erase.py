@@ -7,8 +7,8 @@ import sys
 from unmogrowp.cli.asking import server_of
 from unmogrowp.cli.options import Commands, UsageError, add_command, add_json, add_place
 from unmogrowp.cli.show import note_progress, print_json, print_line
+from unmogrowp.events import IDS
 
-KINDS = ("user_id", "anonymous_id", "device_id", "idfa", "gaid", "idfv")
 ABOUT = """\
 Whoever has the id: all events of all ids seen together with it, what was refused of them, their
 part of roll-ups and reports, their credit. Events of the person that arrive later are new."""
@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "erase", "erase a person from an app, for good", ABOUT)
     parser.add_argument("--app", required=True, help="id of the app")
     one = parser.add_mutually_exclusive_group(required=True)
-    for kind in KINDS:
+    for kind in IDS:
         one.add_argument(f"--{kind.replace('_', '-')}", metavar="ID")
     parser.add_argument("--yes", action="store_true", help="do not ask whether it is meant")
     add_json(parser, "print the receipt")
@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Erase, and say what is gone."""
-    kind, value = next((kind, getattr(options, kind)) for kind in KINDS if getattr(options, kind))
+    kind, value = next((kind, getattr(options, kind)) for kind in IDS if getattr(options, kind))
     if not options.yes and not _is_meant(f"erase the person of {kind} `{value}`?"):
         return 1
     note_progress("erasing")

@@ -10,7 +10,6 @@ its app.
 
 import hashlib
 import io
-import json
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -66,16 +65,20 @@ class Staging:
         """A new one."""
         return cls(home, Path(tempfile.mkdtemp(prefix=PREFIX, dir=home)))
 
-    def take_warehouse(self) -> None:
-        """Link the embedded warehouse; nobody may write to it meanwhile."""
-        _link_tree(self.home / "warehouse", self.folder / "warehouse")
+    def take_stored(self, still: AbstractContextManager[None] | None) -> None:
+        """Link the embedded warehouse, copy the record of what was shipped, link the spool.
 
-    def take_state(self) -> None:
-        """Copy the record of what was shipped."""
+        Args:
+            still: Keeps the warehouse's files as they are; None where there is no warehouse.
+        """
+        if still is not None:
+            with still:
+                _link_tree(self.home / "warehouse", self.folder / "warehouse")
         _copy_database(self.home / "store.db", self.folder / "store.db")
+        self._take_spool()
 
-    def take_spool(self) -> None:
-        """Link what is not in the warehouse yet, then the ids of what is."""
+    def _take_spool(self) -> None:
+        """What is not in the warehouse yet, then the ids of what is."""
         spool, to = self.home / "spool", self.folder / "spool"
         to.mkdir()
         for segment in sorted(spool.glob("*.segment")):
@@ -289,9 +292,3 @@ def _link(source: Path, to: Path) -> None:
 def _copy_database(source: Path, to: Path) -> None:
     with closing(sqlite3.connect(source)) as database, closing(sqlite3.connect(to)) as copy:
         database.backup(copy)
-
-
-def manifest_json(manifest: Manifest) -> dict[str, object]:
-    """A manifest as a program reads it."""
-    told: dict[str, object] = json.loads(msgspec.json.encode(manifest))
-    return told

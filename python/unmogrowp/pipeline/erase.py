@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from unmogrowp.errors import UnmogrowpError
-from unmogrowp.pipeline.statements import APP, IDS
+from unmogrowp.events import IDS
+from unmogrowp.pipeline.statements import APP
 from unmogrowp.warehouse import Warehouse
-from unmogrowp.warehouse.persons import NIL
+from unmogrowp.warehouse.persons import with_person
 
-KINDS = tuple(IDS.split(", "))
 # Rows that name whom they are about; the ids come last, so that an erasure that was cut short
 # finds them when it is asked for again.
 _BY_IDENTITY = ("events", "touchpoints", "rollup_users")
 _IDS_LAST = ("persons", "members", "identities")
 _WHO = "identity IN {identities:Array(UUID)}"
-_PERSON = f"if(person = {NIL}, identity, person)"
 
 
 class EraseError(UnmogrowpError):
@@ -39,20 +38,12 @@ def find(warehouse: Warehouse, app_id: str, kind: str, value: str) -> Found:
     Raises:
         EraseError: It is shared by several people, or no kind of id.
     """
-    if kind not in KINDS:
-        raise EraseError(f"unknown id `{kind}`\nhint: one of {', '.join(KINDS)}")
+    if kind not in IDS:
+        raise EraseError(f"unknown id `{kind}`\nhint: one of {', '.join(IDS)}")
     given: dict[str, object] = {"app_id": app_id, "value": value}
-    known = (
-        "SELECT identity, argMax(person, version) AS person FROM persons "
-        f"WHERE {APP} GROUP BY identity"
-    )
-    person = f"if(p.identity = i.identity AND p.person != {NIL}, p.person, i.identity)"
-    sql = (
-        f"SELECT DISTINCT toString({person}) AS person FROM "
-        f"(SELECT DISTINCT identity FROM identities WHERE {APP} "
-        f"AND lower(toString({kind})) = lower({{value:String}})) AS i "
-        f"LEFT JOIN ({known}) AS p ON i.identity = p.identity"
-    )
+    known = f"SELECT DISTINCT identity FROM identities WHERE {APP}"
+    owners = with_person(f"{known} AND lower(toString({kind})) = lower({{value:String}})")
+    sql = f"SELECT DISTINCT toString(person) AS person FROM ({owners})"
     persons = [str(row["person"]) for row in warehouse.rows(sql, given)]
     if len(persons) > 1:
         raise EraseError(
@@ -60,12 +51,12 @@ def find(warehouse: Warehouse, app_id: str, kind: str, value: str) -> Found:
         )
     given["persons"] = persons
     members = (
-        f"SELECT toString(identity) AS identity FROM ({known}) "
-        f"WHERE {_PERSON} IN {{persons:Array(UUID)}}"
+        f"SELECT toString(identity) AS identity FROM ({with_person(known)}) "
+        "WHERE person IN {persons:Array(UUID)}"
     )
     identities = {str(row["identity"]) for row in warehouse.rows(members, given)} | set(persons)
     given["identities"] = sorted(identities)
-    texts = ", ".join(f"toString({name})" for name in KINDS)
+    texts = ", ".join(f"toString({name})" for name in IDS)
     ids = warehouse.rows(
         f"SELECT DISTINCT arrayJoin([{texts}]) AS id FROM identities WHERE {APP} AND {_WHO}", given
     )

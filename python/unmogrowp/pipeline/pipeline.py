@@ -62,11 +62,8 @@ class Pipeline:
         staging = Staging.make(self._home)
         try:
             with self._attributing, self._shipping:
-                if self.warehouse.is_embedded:
-                    with self.warehouse.without_merges():
-                        staging.take_warehouse()
-                staging.take_state()
-                staging.take_spool()
+                is_embedded = self.warehouse.is_embedded
+                staging.take_stored(self.warehouse.without_merges() if is_embedded else None)
             staging.take_catalog()
             yield from staging.archive()
         finally:

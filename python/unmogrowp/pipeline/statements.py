@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from unmogrowp.events import IDS
 from unmogrowp.warehouse.persons import NIL
 
 RANGE = "batch_id > {after:UInt64} AND batch_id <= {upto:UInt64}"
-IDS = "user_id, anonymous_id, device_id, idfa, gaid, idfv"
+_IDS = ", ".join(IDS)
 TOUCHPOINT = (
     "app_id, identity, timestamp, event_id, event_name, event_type, source, campaign, adset,"
     " creative, country, revenue_micros, currency"
@@ -15,12 +16,12 @@ IS_TOUCHPOINT = (
 )
 APP = "app_id = {app_id:String}"
 APPS = f"SELECT DISTINCT app_id FROM events WHERE {RANGE} ORDER BY app_id"
-IDENTITIES = f"SELECT app_id, identity, {IDS} FROM events WHERE {RANGE} GROUP BY ALL"
-REMEMBERED = f"SELECT app_id, identity, {IDS} FROM identities GROUP BY ALL"
+IDENTITIES = f"SELECT app_id, identity, {_IDS} FROM events WHERE {RANGE} GROUP BY ALL"
+REMEMBERED = f"SELECT app_id, identity, {_IDS} FROM identities GROUP BY ALL"
 REMEMBER = (
-    f"INSERT INTO identities (app_id, identity, {IDS}, first_seen)"
-    f" SELECT app_id, identity, {IDS}, min(timestamp) FROM events"
-    f" WHERE {RANGE} GROUP BY app_id, identity, {IDS}"
+    f"INSERT INTO identities (app_id, identity, {_IDS}, first_seen)"
+    f" SELECT app_id, identity, {_IDS}, min(timestamp) FROM events"
+    f" WHERE {RANGE} GROUP BY app_id, identity, {_IDS}"
 )
 
 # The work tables live in memory: where this mark is gone, so is all that was put in after it.

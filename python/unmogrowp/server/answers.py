@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
@@ -115,16 +116,8 @@ def _overview(pipeline: Pipeline, params: Params) -> Report:
 
 
 def _attribution(pipeline: Pipeline, params: Params) -> Report:
-    settings, rule_version = _rules(pipeline, params)
-    conversion = params["conversion"]
-    question = attribution.Question(
-        rule_version,
-        model=str(params["model"]),
-        conversions=[str(conversion)] if conversion else cast("list[str]", settings["conversions"]),
-        group_by=cast("attribution.GroupBy", params["group_by"]),
-        currency=cast("str | None", params["currency"]),
-        tz=str(params["tz"]),
-    )
+    settings, question = _question(pipeline, params)
+    question = replace(question, model=str(params["model"]), tz=str(params["tz"]))
     span = _span(params)
     if question.model in schema.MODELS:
         return {"settings": settings, **attribution.attribution(pipeline.warehouse, span, question)}
@@ -140,6 +133,13 @@ def _attribution(pipeline: Pipeline, params: Params) -> Report:
 
 
 def _paths(pipeline: Pipeline, params: Params) -> Report:
+    settings, question = _question(pipeline, params)
+    rules, limit = _path_rules(settings), cast("int", params["limit"])
+    found = paths.paths(pipeline.warehouse, _span(params), question, rules=rules, limit=limit)
+    return {"settings": settings, **found}
+
+
+def _question(pipeline: Pipeline, params: Params) -> tuple[Report, attribution.Question]:
     settings, rule_version = _rules(pipeline, params)
     conversion = params["conversion"]
     question = attribution.Question(
@@ -148,9 +148,7 @@ def _paths(pipeline: Pipeline, params: Params) -> Report:
         group_by=cast("attribution.GroupBy", params["group_by"]),
         currency=cast("str | None", params["currency"]),
     )
-    rules, limit = _path_rules(settings), cast("int", params["limit"])
-    found = paths.paths(pipeline.warehouse, _span(params), question, rules=rules, limit=limit)
-    return {"settings": settings, **found}
+    return settings, question
 
 
 def _path_rules(settings: Report) -> paths.Rules:

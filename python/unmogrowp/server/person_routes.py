@@ -8,13 +8,12 @@ from litestar import Request, Response, delete
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromQuery
 
+from unmogrowp.events import IDS
 from unmogrowp.server import wire
 from unmogrowp.server.auth import SECURITY, key_of
 from unmogrowp.server.problems import Denied, documented
 from unmogrowp.server.read_routes import GUARDS, answered
 from unmogrowp.server.services import services_of
-
-KINDS = ("user_id", "anonymous_id", "device_id", "idfa", "gaid", "idfv")
 
 
 class Receipt(msgspec.Struct):
@@ -37,7 +36,7 @@ class Receipt(msgspec.Struct):
     },
     guards=GUARDS,
     security=SECURITY,
-    opt={"query": {"app_id", *KINDS}},
+    opt={"query": {"app_id", *IDS}},
     tags=["operations"],
 )
 async def erase_person(
@@ -54,9 +53,9 @@ async def erase_person(
     services = services_of(request)
     services.access.admin(key_of(request.headers), app_id)
     values = (user_id, anonymous_id, device_id, idfa, gaid, idfv)
-    given = [(kind, value) for kind, value in zip(KINDS, values, strict=True) if value]
+    given = [(kind, value) for kind, value in zip(IDS, values, strict=True) if value]
     if len(given) != 1:
-        raise Denied(HTTPStatus.BAD_REQUEST, f"name one id\nhint: one of {', '.join(KINDS)}")
+        raise Denied(HTTPStatus.BAD_REQUEST, f"name one id\nhint: one of {', '.join(IDS)}")
     # So that what is shipped leaves the spool too.
     services.bridge.intake.seal()
     kind, value = given[0]

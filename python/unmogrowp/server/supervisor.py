@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -176,10 +176,7 @@ def archive_of(data_dir: Path) -> Iterator[bytes]:
             stack.enter_context(owning(home / f"{name}.lock"))
         staging = Staging.make(home)
         stack.callback(staging.remove)
-        if (home / "warehouse").exists():
-            staging.take_warehouse()
-        staging.take_state()
-        staging.take_spool()
+        staging.take_stored(nullcontext() if (home / "warehouse").exists() else None)
         staging.take_catalog()
         yield from staging.archive()
 

@@ -7,7 +7,6 @@ their time and name, journeys that did not convert by the time of their last tou
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -39,9 +38,6 @@ _COLUMNS = {
     "touch_type": "event_type",
     "weight": "weight",
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_ALWAYS_US = (-(2**62), 2**62)
 SEPARATOR = " > "
 
 
@@ -168,17 +164,13 @@ def _journeys(warehouse: Warehouse, span: Span, question: Question, rules: Rules
             f"touches\nhint: one of {', '.join(_KEYS)}, or another model"
         )
     table = warehouse.arrow(_rows(span, question), _values_of(span, question, rules))
-    counted = tuple(
-        usual if at is None else (at - _EPOCH) // _MICROSECOND
-        for at, usual in zip((span.start, span.stop), _ALWAYS_US, strict=True)
-    )
     return Journeys(
         _core.journeys(
             Table.read(table).batches,
             _COLUMNS,
             rules.lookbacks_us,
             rules.policy,
-            (counted[0], counted[1]),
+            span.bounds_us(),
         )
     )
 

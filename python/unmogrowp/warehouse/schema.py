@@ -7,6 +7,7 @@ insert is then stored once in all of them, even when the first try died half way
 from dataclasses import dataclass
 
 from unmogrowp import _core
+from unmogrowp.events import IDS
 
 MODELS = (
     "first_touch",
@@ -20,7 +21,6 @@ MODELS = (
     "w_shape",
     "time_decay",
 )
-IDS = ("user_id", "anonymous_id", "device_id", "idfa", "gaid", "idfv")
 
 _DURABLE = (
     "non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1"

@@ -21,6 +21,7 @@ pub mod reject;
 pub mod row;
 pub mod schema;
 pub mod text;
+mod threads;
 
 /// The vector instructions in use: `avx512`, `avx2`, `neon` or `scalar`.
 pub fn simd() -> &'static str {

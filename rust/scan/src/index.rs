@@ -108,11 +108,18 @@ impl Index {
             Path::Avx2 => crate::x86::index_avx2(isa, bytes, base, self),
             #[cfg(target_arch = "aarch64")]
             Path::Neon => crate::neon::index(isa, bytes, base, self),
-            _ => self.fill_plain(bytes, base),
+            _ => self.fill_with(bytes, base, classify),
         }
     }
 
-    fn fill_plain(&mut self, bytes: &[u8], base: u32) {
+    /// Block by block, with `classify` to tell what is in one.
+    #[inline]
+    pub(crate) fn fill_with(
+        &mut self,
+        bytes: &[u8],
+        base: u32,
+        classify: impl Fn(&[u8; BLOCK]) -> Masks,
+    ) {
         let Self { quotes, lines } = self;
         let mut pen = Pen::new(lines);
         let mut at = base;

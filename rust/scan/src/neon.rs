@@ -7,29 +7,13 @@ use core::arch::aarch64::{
     vorrq_u8, vpaddq_u8, vreinterpretq_u64_u8,
 };
 
-use crate::index::{BLOCK, Index, Masks, Pen, blocks, count, narrow};
+use crate::index::{BLOCK, Index, Masks};
 use crate::isa::{Isa, Path};
 
 pub(crate) fn index(isa: Isa, bytes: &[u8], base: u32, index: &mut Index) {
     assert!(isa.path() == Path::Neon, "the caller matched on the path");
-    let Index { quotes, lines } = index;
-    let mut pen = Pen::new(lines);
-    let mut at = base;
-    for block in blocks(bytes) {
-        // SAFETY: an `Isa` of this path exists only on ARM64, which always has NEON.
-        let masks = unsafe { classify(&block) };
-        let before = count(quotes);
-        let mut quote = masks.quote;
-        while quote != 0 {
-            quotes.push(at.wrapping_add(quote.trailing_zeros()));
-            quote &= quote - 1;
-        }
-        if masks.newline | masks.odd | masks.wide != 0 {
-            pen.note(&block, masks, at, before);
-        }
-        at = at.wrapping_add(64);
-    }
-    pen.close(base, base.wrapping_add(narrow(bytes.len())), count(quotes));
+    // SAFETY: an `Isa` of this path exists only on ARM64, which always has NEON.
+    index.fill_with(bytes, base, |block| unsafe { classify(block) });
 }
 
 #[inline]

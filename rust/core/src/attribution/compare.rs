@@ -127,11 +127,11 @@ impl<'a> Totals<'a> {
     }
 
     fn slot_of(&self, channel: Option<u32>) -> usize {
-        channel.map_or(self.journeys.channels().names.len(), |channel| channel as usize)
+        channel.map_or(self.journeys.channels().null(), |channel| channel as usize)
     }
 
     fn unattributed(&self) -> usize {
-        self.journeys.channels().names.len() + 1
+        self.journeys.channels().null() + 1
     }
 
     /// Share a conversion among its touches by every rule.
@@ -196,18 +196,7 @@ impl<'a> Totals<'a> {
 
     /// Slots in order of their rows, with what the row is called.
     fn rows(&self) -> Vec<(usize, Option<&str>)> {
-        let channels = self.journeys.channels();
-        let mut rows: Vec<_> = channels
-            .names
-            .iter()
-            .enumerate()
-            .filter(|(slot, _)| channels.is_used[*slot])
-            .map(|(slot, name)| (slot, Some(name.as_str())))
-            .collect();
-        rows.sort_by_key(|(_, name)| *name);
-        if channels.has_null {
-            rows.push((channels.names.len(), None));
-        }
+        let mut rows = self.journeys.channels().in_order();
         rows.push((self.unattributed(), Some(UNATTRIBUTED)));
         rows
     }

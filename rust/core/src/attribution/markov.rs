@@ -7,7 +7,6 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use hashbrown::HashMap;
 
@@ -15,6 +14,7 @@ use super::dense::Matrix;
 use super::paths::{Paths, Ranks};
 use crate::column::{Map, TableError, narrow};
 use crate::journey::{Effort, Journeys, Who};
+use crate::threads::side_by_side;
 
 /// What happens to paths that meet a removed channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,14 +274,9 @@ impl Chain {
                 effects.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[channel] = effect;
             }
         };
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..effort.threads).map(|_| scope.spawn(work)).collect();
-            work()?;
-            others.into_iter().try_for_each(|other| match other.join() {
-                Ok(done) => done,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-        })?;
+        side_by_side((0..effort.threads.max(1)).map(|_| work))
+            .into_iter()
+            .collect::<Result<(), _>>()?;
         Ok(effects.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 

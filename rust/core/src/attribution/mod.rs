@@ -317,32 +317,26 @@ impl Study {
     }
 
     /// The removal effects of a chain.
-    fn effects(
-        &self,
-        order: usize,
-        removal: Removal,
-        effort: Effort<'_>,
-    ) -> Result<Effects, TableError> {
-        match &self.moves {
-            Some(moves) if order == 1 && removal == Removal::RedirectToNull => {
-                Effects::of_moves(moves, effort)
-            }
-            _ => Effects::new(&self.paths, order, removal, effort),
-        }
+    fn effects(&self, model: &Model, effort: Effort<'_>) -> Result<Effects, ModelError> {
+        let Model::Markov { order, removal, .. } = *model else {
+            return Err(ModelError::NotMarkov);
+        };
+        Ok(match &self.moves {
+            Some(moves) if model.is_first_order() => Effects::of_moves(moves, effort)?,
+            _ => Effects::new(&self.paths, order, removal, effort)?,
+        })
     }
 
     /// By rank: the share of all attributed conversions that each channel earns, of a model that
     /// shares them at once.
     fn shares(&self, model: &Model, effort: Effort<'_>) -> Result<Option<Vec<f64>>, ModelError> {
-        Ok(match (model, model.whole()) {
-            (Model::Markov { order, removal, .. }, Whole::Effects) => {
-                Some(self.effects(*order, *removal, effort)?.shares())
-            }
-            (_, Whole::Rates) if self.ranks.len > shapley::CHANNELS_MAX => {
+        Ok(match model.whole() {
+            Whole::Effects => Some(self.effects(model, effort)?.shares()),
+            Whole::Rates if self.ranks.len > shapley::CHANNELS_MAX => {
                 return Err(ModelError::TooManyChannels(self.ranks.len));
             }
-            (_, Whole::Rates) => Some(shapley::conversion_rate(&self.paths, effort)?),
-            _ => None,
+            Whole::Rates => Some(shapley::conversion_rate(&self.paths, effort)?),
+            Whole::No => None,
         })
     }
 }
@@ -373,9 +367,7 @@ impl<'a> Rule<'a> {
             _ => Vec::new(),
         };
         let effects = match model {
-            Model::Markov { order, removal, is_global: false } => {
-                study.effects(*order, *removal, effort)?.effects
-            }
+            Model::Markov { is_global: false, .. } => study.effects(model, effort)?.effects,
             _ => Vec::new(),
         };
         Ok(Self { model, study, is_direct, effects })

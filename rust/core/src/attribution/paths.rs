@@ -39,17 +39,12 @@ pub(crate) struct Ranks {
 
 impl Ranks {
     pub(crate) fn new(labels: &Labels) -> Self {
-        let mut used: Vec<usize> =
-            (0..labels.names.len()).filter(|slot| labels.is_used[*slot]).collect();
-        used.sort_by_key(|slot| &labels.names[*slot]);
-        if labels.has_null {
-            used.push(labels.names.len());
+        let ordered = labels.in_order();
+        let mut of = vec![0; labels.null() + 1];
+        for (rank, (number, _)) in ordered.iter().enumerate() {
+            of[*number] = narrow(rank);
         }
-        let mut of = vec![0; labels.names.len() + 1];
-        for (rank, slot) in used.iter().enumerate() {
-            of[*slot] = narrow(rank);
-        }
-        Self { of, len: used.len() }
+        Self { of, len: ordered.len() }
     }
 
     pub(crate) fn rank(&self, channel: Option<u32>) -> u32 {
@@ -64,12 +59,8 @@ impl Ranks {
 /// The effort was stopped.
 pub fn paths(journeys: &Journeys, effort: Effort<'_>) -> Result<RecordBatch, TableError> {
     let labels = journeys.channels();
-    let ranks = Ranks::new(labels);
-    let found = Paths::gather(journeys, &ranks, effort)?;
-    let mut names: Vec<Option<&str>> = vec![None; ranks.len];
-    for (slot, name) in labels.names.iter().enumerate().filter(|(slot, _)| labels.is_used[*slot]) {
-        names[ranks.of[slot] as usize] = Some(name.as_str());
-    }
+    let found = Paths::gather(journeys, &Ranks::new(labels), effort)?;
+    let names = labels.in_order();
     let mut order: Vec<usize> = (0..found.len()).collect();
     order.sort_by(|a, b| {
         let most = found.conversions[*b].total_cmp(&found.conversions[*a]);
@@ -77,7 +68,7 @@ pub fn paths(journeys: &Journeys, effort: Effort<'_>) -> Result<RecordBatch, Tab
     });
     let mut paths = ListBuilder::new(StringBuilder::new());
     for index in &order {
-        paths.append_value(found.path(*index).iter().map(|rank| names[*rank as usize]));
+        paths.append_value(found.path(*index).iter().map(|rank| names[*rank as usize].1));
     }
     let counts = |counts: &[f64]| -> ArrayRef {
         Arc::new(Float64Array::from_iter_values(order.iter().map(|index| counts[*index])))
@@ -87,6 +78,11 @@ pub fn paths(journeys: &Journeys, effort: Effort<'_>) -> Result<RecordBatch, Tab
         ("conversions", counts(&found.conversions), false),
         ("nulls", counts(&found.nulls), false),
     ])?)
+}
+
+/// The path numbered `index` of those that end at `ends`.
+fn steps_of<'a>(ends: &[usize], steps: &'a [u32], index: usize) -> &'a [u32] {
+    &steps[index.checked_sub(1).map_or(0, |before| ends[before])..ends[index]]
 }
 
 /// Paths as they are found, with their counts.
@@ -101,34 +97,26 @@ struct Found {
 
 impl Found {
     fn path(&self, index: usize) -> &[u32] {
-        &self.steps[index.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[index]]
+        steps_of(&self.ends, &self.steps, index)
     }
 
     fn add(&mut self, path: &[u32], conversions: f64, nulls: f64) {
-        let Self { table, ends, steps, hasher, .. } = &*self;
-        let known = |index: u32| {
-            let index = index as usize;
-            &steps[index.checked_sub(1).map_or(0, |before| ends[before])..ends[index]]
-        };
-        let hash = hasher.hash_one(path);
-        let found = table.find(hash, |index| known(*index) == path).copied();
-        let index = found.unwrap_or_else(|| {
-            let index = narrow(self.ends.len());
-            self.steps.extend_from_slice(path);
-            self.ends.push(self.steps.len());
-            self.counts.push((0.0, 0.0));
-            let Self { table, ends, steps, hasher, .. } = self;
-            let rehash = |index: &u32| {
-                let index = *index as usize;
-                let start = index.checked_sub(1).map_or(0, |before| ends[before]);
-                hasher.hash_one(&steps[start..ends[index]])
-            };
-            if let Entry::Vacant(free) = table.entry(hash, |other| *other == index, rehash) {
+        let Self { table, ends, steps, counts, hasher } = self;
+        let known = |index: u32| steps_of(ends, steps, index as usize);
+        let is_same = |index: &u32| known(*index) == path;
+        let hash = |index: &u32| hasher.hash_one(known(*index));
+        let index = match table.entry(hasher.hash_one(path), is_same, hash) {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(free) => {
+                let index = narrow(ends.len());
                 free.insert(index);
+                steps.extend_from_slice(path);
+                ends.push(steps.len());
+                counts.push((0.0, 0.0));
+                index
             }
-            index
-        });
-        let counts = &mut self.counts[index as usize];
+        };
+        let counts = &mut counts[index as usize];
         counts.0 += conversions;
         counts.1 += nulls;
     }
@@ -178,8 +166,7 @@ impl Paths {
 
     /// The channels of the path numbered `index`.
     pub(crate) fn path(&self, index: usize) -> &[u32] {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.steps[start..self.ends[index]]
+        steps_of(&self.ends, &self.steps, index)
     }
 
     /// Whether some path has so many touches.

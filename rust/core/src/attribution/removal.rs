@@ -19,24 +19,14 @@ pub fn removal_effects(
     model: &Model,
     effort: Effort<'_>,
 ) -> Result<(RecordBatch, f64), ModelError> {
-    let Model::Markov { order, removal, .. } = model else { return Err(ModelError::NotMarkov) };
-    let study = Study::new(journeys, [model], effort)?;
-    let found = study.effects(*order, *removal, effort)?;
-    let labels = journeys.channels();
-    let used = labels.names.iter().zip(&labels.is_used).filter(|(_, is_used)| **is_used);
-    let mut names: Vec<Option<&str>> = used.map(|(name, _)| Some(name.as_str())).collect();
-    names.sort_unstable();
-    if labels.has_null {
-        names.push(None);
-    }
+    let found = Study::new(journeys, [model], effort)?.effects(model, effort)?;
+    let names = journeys.channels().in_order().into_iter().map(|(_, name)| name);
     let fields = vec![
         Field::new("channel", DataType::Utf8, true),
         Field::new("removal_effect", DataType::Float64, false),
     ];
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(names.into_iter().collect::<StringArray>()),
-        Arc::new(Float64Array::from(found.effects)),
-    ];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(names.collect::<StringArray>()), Arc::new(Float64Array::from(found.effects))];
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
     Ok((batch.map_err(TableError::from)?, found.p_conversion))
 }

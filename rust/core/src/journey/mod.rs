@@ -15,7 +15,6 @@ mod walk;
 use std::fmt::{self, Debug, Formatter};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 
 use arrow_array::{ArrayRef, Int64Array};
 
@@ -31,6 +30,7 @@ pub(crate) use row::{Step, Wide};
 pub(crate) use walk::{Lens, Person, Span};
 
 use crate::column::{TableError, narrow};
+use crate::threads::side_by_side;
 
 /// The row of results that is no channel.
 pub const UNATTRIBUTED: &str = "(unattributed)";
@@ -191,6 +191,25 @@ pub struct Labels {
     pub is_used: Vec<bool>,
     /// Whether a row that counts has a null.
     pub has_null: bool,
+}
+
+impl Labels {
+    /// The number of the null label: the one after all others.
+    pub(crate) fn null(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Those in use with their numbers: by name, and null last.
+    pub(crate) fn in_order(&self) -> Vec<(usize, Option<&str>)> {
+        let used = self.names.iter().enumerate().filter(|(number, _)| self.is_used[*number]);
+        let mut ordered: Vec<_> =
+            used.map(|(number, name)| (number, Some(name.as_str()))).collect();
+        ordered.sort_unstable_by_key(|(_, name)| *name);
+        if self.has_null {
+            ordered.push((self.null(), None));
+        }
+        ordered
+    }
 }
 
 /// The conversions, in input order.
@@ -388,16 +407,8 @@ impl Journeys {
             self.each(&crowd, who, effort, &taken, &mut |person| take(&mut made, person));
             made
         };
-        let threads = effort.threads.min(crowd.drawer_count());
-        let made = thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            let joined = |thread: thread::ScopedJoinHandle<'_, T>| match thread.join() {
-                Ok(made) => made,
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
-            std::iter::once(own).chain(others.into_iter().map(joined)).collect()
-        });
+        let threads = effort.threads.min(crowd.drawer_count()).max(1);
+        let made = side_by_side((0..threads).map(|_| work));
         effort.go_on()?;
         Ok(made)
     }

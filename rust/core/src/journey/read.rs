@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::thread;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, new_empty_array};
@@ -19,6 +18,7 @@ use super::{
 use crate::column::{
     Bytes, Interner, NULL, TableError, booleans, find, first_null, narrow, numbers, times,
 };
+use crate::threads::side_by_side;
 
 /// Which column plays which part. Optional ones are none.
 #[derive(Clone, Debug)]
@@ -169,14 +169,9 @@ impl Table {
             }
             Ok(reader)
         };
-        let mut parts = split(&self.batches, self.rows, effort.threads).into_iter();
-        let (own, _) = parts.next().unwrap_or_default();
-        let readers: Vec<Result<Reader<'_, P, W>, Failure>> = thread::scope(|scope| {
-            let others: Vec<_> =
-                parts.map(|(part, first)| scope.spawn(move || work(part, first))).collect();
-            let own = work(own, 0);
-            std::iter::once(own).chain(others.into_iter().map(joined_thread)).collect()
-        });
+        let parts = split(&self.batches, self.rows, effort.threads);
+        let works = parts.into_iter().map(|(part, first)| move || work(part, first));
+        let readers: Vec<Result<Reader<'_, P, W>, Failure>> = side_by_side(works);
         let mut filed = Filed::new(bits, layout);
         filed.extend(times);
         let mut all = Read::new(&self.names);
@@ -216,13 +211,6 @@ impl Converting {
     fn has(&self, key: impl Key) -> bool {
         let (word, bit) = self.place(key);
         self.bits[word] >> bit & 1 != 0
-    }
-}
-
-fn joined_thread<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    match thread.join() {
-        Ok(made) => made,
-        Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 
