@@ -184,12 +184,18 @@ def test_batches_are_cut_at_rows_and_read_again_alike(tmp_path):
 def test_months_split_a_batch(tmp_path):
     intake = _core.Intake(str(tmp_path))
     times = ["2025-12-31T23:59:59.999999Z", "2026-01-01T00:00:00Z", "2025-12-01T00:00:00Z"]
-    body = b"\n".join(event(i, timestamp=time) for i, time in enumerate(times, start=1))
-    send(intake, body)
+    numbers = [int.from_bytes(bytes([i]) * 8) for i in (0xA1, 0xB2, 0xC3)]
+    send(
+        intake, b"\n".join(event(n, timestamp=time) for n, time in zip(numbers, times, strict=True))
+    )
     [batch] = batches(tmp_path)
     assert batch.months == [202512, 202601]
-    ids = [Table(batch.events(month)).column("event_id").to_pylist() for month in batch.months]
-    assert [[int.from_bytes(i) for i in of_month] for of_month in ids] == [[1, 3], [2]]
+    blocks = [_core.native_events(batch.events(), month, 7) for month in batch.months]
+    first, second, third = (number.to_bytes(8) for number in numbers)
+    # The earlier comes first, as in the warehouse's table.
+    assert 0 < blocks[0].index(third) < blocks[0].index(first)
+    assert second not in blocks[0]
+    assert [half in blocks[1] for half in (first, second, third)] == [False, True, False]
 
 
 def test_confirmed_segments_go_and_their_ids_stay_known(tmp_path):

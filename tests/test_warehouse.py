@@ -108,6 +108,21 @@ def test_the_months_of_a_batch_are_ascending_and_each_block_has_its_own(
     ]
 
 
+def test_a_block_is_in_the_order_of_the_table(
+    warehouse: Warehouse, app: str, tmp_path: Path
+) -> None:
+    """So that the engine has nothing to sort; many share an app and an instant."""
+    given = [
+        {**event("open", number % 7), "app_id": f"{app}-{number % 3}"} for number in range(500)
+    ]
+    block = tmp_path / "block.native"
+    block.write_bytes(_core.native_events(parsed(app, *given).batches, 202601, next(batch_ids)))
+    select = f"SELECT toString(event_id) AS id FROM file('{block}', 'Native')"
+    as_written = warehouse.rows(f"{select} SETTINGS max_threads = 1")
+    assert len(as_written) == 500
+    assert as_written == warehouse.rows(f"{select} ORDER BY app_id, timestamp, event_id")
+
+
 def test_a_token_stores_once_in_base_and_views(warehouse: Warehouse, app: str) -> None:
     table = parsed(app, event("open", 1), event("open", 2, "u2")).batches
     block = _core.native_events(table, 202601, next(batch_ids))

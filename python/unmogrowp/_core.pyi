@@ -50,9 +50,9 @@ class Batch:
         """
         Bytes between `first` and `last` that were damaged and are lost.
         """
-    def events(self, /, month: int | None = None) -> Batches:
+    def events(self, /) -> Batches:
         """
-        The events as Arrow, of one month or all.
+        The events as Arrow.
         """
     @property
     def first(self, /) -> tuple[int, int]:

@@ -97,5 +97,6 @@ class Pipeline:
 
     def close(self) -> None:
         """Let the files go."""
+        self._shipper.close()
         self._state.close()
         self.catalog.close()

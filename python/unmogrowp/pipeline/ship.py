@@ -1,5 +1,7 @@
 """Spool segments in, warehouse rows out, each exactly once."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from unmogrowp import _core
@@ -8,10 +10,31 @@ from unmogrowp.warehouse import Warehouse
 
 ROWS_MAX = 100_000
 BYTES_MAX = 64 << 20
+# With less than that waiting, a batch made ahead would only be a small one.
+AHEAD_BYTES_MIN = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A batch ready for the warehouse.
+
+    Args:
+        after: What it follows; None for the oldest.
+        blocks: Table, end of the token and Native block of each insert.
+    """
+
+    after: Position | None
+    batch_id: int
+    first: Position
+    last: Position
+    blocks: list[tuple[str, str, bytes]]
 
 
 class Shipper:
-    """Moves what is durable in the spool into the warehouse."""
+    """Moves what is durable in the spool into the warehouse.
+
+    While one batch is inserted the next is read and encoded, where much is waiting.
+    """
 
     def __init__(self, spool: Path, warehouse: Warehouse, state: State) -> None:
         self._folder = spool
@@ -21,51 +44,80 @@ class Shipper:
         self._drained: Position | None = None
         self._warehouse = warehouse
         self._state = state
+        self._helper = ThreadPoolExecutor(1, "ship-ahead")
+        self._ahead: Future[Load | None] | None = None
 
     def ship_once(self) -> bool:
         """Insert one batch; False where nothing is waiting."""
         bounds = self._state.open_batch()
         if bounds is None:
-            batch = self._next()
-            if batch is None:
+            load = self._next()
+            if load is None:
                 return False
-            bounds = self._state.begin_batch(batch.first, batch.last)
+            bounds = self._state.begin_batch(load.first, load.last)
         else:
+            load = None
+        if load is None or load.batch_id != bounds.id:
             batch = self._reader.range(bounds.first, bounds.last)
-        self._insert(bounds, batch)
+            load = _load(bounds.first, batch, bounds.id)
+        self._look_ahead(bounds)
+        # The same bounds always give the same rows, so the same token means the same rows.
+        token = "{}.{}-{}.{}".format(*bounds.first, *bounds.last)
+        for table, suffix, block in load.blocks:
+            self._warehouse.insert(table, block, f"{token}-{suffix}")
         self._state.finish_batch(bounds)
         self._reader.confirm(bounds.last)
         return True
 
     def lag_bytes(self) -> int:
         """Bytes of the spool that are not in the warehouse yet."""
+        last = self._state.last_batch()
+        return self._bytes_after(last.last if last else (0, 0))
+
+    def close(self) -> None:
+        """End the thread that reads ahead."""
+        self._helper.shutdown()
+
+    def _bytes_after(self, position: Position) -> int:
         durable = self._reader.durable()
         if durable is None or durable == self._drained:
             return 0
-        last = self._state.last_batch()
-        segment, offset = last.last if last else (0, 0)
+        segment, offset = position
         if segment == durable[0]:
             return durable[1] - offset
         between = (self._folder / f"{number:010}.segment" for number in range(segment, durable[0]))
         sizes = sum(path.stat().st_size for path in between if path.exists())
         return max(1, durable[1] + sizes - offset)
 
-    def _next(self) -> _core.Batch | None:
+    def _next(self) -> Load | None:
+        """What follows the last batch, made ahead or now."""
         last = self._state.last_batch()
-        after = last.last if last else None
+        after, batch_id = (last.last, last.id + 1) if last is not None else (None, 1)
+        ahead, self._ahead = self._ahead, None
+        load = ahead.result() if ahead is not None else None
+        if load is not None and load.after == after:
+            return load
         durable = self._reader.durable()
-        batch = self._reader.next(after, rows_max=ROWS_MAX, bytes_max=BYTES_MAX)
-        if batch is None:
+        load = self._after(after, batch_id)
+        if load is None:
             self._drained = durable
-        return batch
+        return load
 
-    def _insert(self, bounds: Bounds, batch: _core.Batch) -> None:
-        # The same bounds always give the same rows, so the same token means the same rows.
-        token = "{}.{}-{}.{}".format(*bounds.first, *bounds.last)
-        events = batch.events()
-        for month in batch.months:
-            block = _core.native_events(events, month, bounds.id)
-            self._warehouse.insert("events", block, f"{token}-{month}")
-        if batch.rejects:
-            block = _core.native(batch.refused())
-            self._warehouse.insert("rejects", block, f"{token}-rejects")
+    def _look_ahead(self, bounds: Bounds) -> None:
+        if self._bytes_after(bounds.last) >= AHEAD_BYTES_MIN:
+            self._ahead = self._helper.submit(self._after, bounds.last, bounds.id + 1)
+
+    def _after(self, position: Position | None, batch_id: int) -> Load | None:
+        batch = self._reader.next(position, rows_max=ROWS_MAX, bytes_max=BYTES_MAX)
+        return _load(position, batch, batch_id) if batch is not None else None
+
+
+def _load(after: Position | None, batch: _core.Batch, batch_id: int) -> Load:
+    events = batch.events()
+    blocks = [
+        ("events", str(month), _core.native_events(events, month, batch_id))
+        for month in batch.months
+    ]
+    if batch.rejects:
+        blocks.append(("rejects", "rejects", _core.native(batch.refused())))
+    return Load(after, batch_id, batch.first, batch.last, blocks)

@@ -45,6 +45,8 @@ class Warehouse:
             "max_execution_time": execution_seconds_max,
             # The month follows from the sorting key, so no two partitions hold copies of a row.
             "do_not_merge_across_partitions_select_final": 1,
+            # What an insert would collapse, reads collapse anyway, and merges do it cheaper.
+            "optimize_on_insert": 0,
         }
         self._own = threading.local()
         self._clients: list[Client] = []
@@ -109,6 +111,7 @@ class Warehouse:
             "min_insert_block_size_rows": _ROWS_MAX,
             "min_insert_block_size_bytes": _BYTES_MAX,
             "async_insert": 0,
+            "parallel_view_processing": 1,
         }
         with self._writing, self._client() as client:
             client.raw_insert(table, insert_block=block, settings=settings, fmt="Native")

@@ -23,7 +23,7 @@ pub struct Definition {
 pub fn events() -> Result<Vec<Definition>, NativeError> {
     let of_schema = COLUMNS.iter().map(|c| (c.name, c.kind.arrow(), true, codec(c.kind)));
     let of_warehouse = [
-        ("identity", DataType::FixedSizeBinary(16), false, "ZSTD(1)"),
+        ("identity", DataType::FixedSizeBinary(16), false, "LZ4"),
         ("batch_id", DataType::UInt64, false, "Delta(8), ZSTD(1)"),
     ];
     of_schema
@@ -35,11 +35,13 @@ pub fn events() -> Result<Vec<Definition>, NativeError> {
         .collect()
 }
 
-/// Neighbouring rows are close in time, so times are stored as steps.
+/// Neighbouring rows are close in time, so times are stored as steps. ZSTD for what is short or
+/// random would make a row a tenth smaller, and an insert an eighth slower.
 fn codec(kind: Kind) -> &'static str {
     match kind {
         Kind::Time => "Delta(8), ZSTD(1)",
-        _ => "ZSTD(1)",
+        Kind::Text | Kind::Json => "ZSTD(1)",
+        _ => "LZ4",
     }
 }
 

@@ -65,14 +65,6 @@ impl Batch {
         Ok(native::months(&self.events)?)
     }
 
-    /// The events of one month, in order.
-    ///
-    /// # Errors
-    /// A bug.
-    pub fn of_month(&self, month: i32) -> Result<RecordBatch, BatchError> {
-        Ok(native::of_month(&self.events, month)?)
-    }
-
     /// The rejects as a table with the columns of the warehouse's `rejects`.
     ///
     /// # Errors

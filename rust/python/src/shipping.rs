@@ -144,13 +144,8 @@ impl Batch {
         py.enter(|| self.batch.refused().map_err(Unread::Batch)).map(Batches::from)
     }
 
-    /// The events as Arrow, of one month or all.
-    #[pyo3(signature = (month=None))]
-    fn events(&self, py: Python<'_>, month: Option<i32>) -> PyResult<Batches> {
-        let events = py.enter(|| match month {
-            Some(month) => self.batch.of_month(month).map_err(Unread::Batch),
-            None => Ok(self.batch.events.clone()),
-        })?;
-        Ok(Batches::from(events))
+    /// The events as Arrow.
+    fn events(&self) -> Batches {
+        Batches::from(self.batch.events.clone())
     }
 }
