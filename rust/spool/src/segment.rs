@@ -58,6 +58,16 @@ impl Head {
     }
 }
 
+/// A header of which one bit was turned round. Headers that pass the check differ in several bits,
+/// so that at most one is so near.
+fn mended(bytes: &[u8; HEAD_BYTES]) -> Option<Head> {
+    (0..8 * HEAD_BYTES).find_map(|bit| {
+        let mut mended = *bytes;
+        mended[bit / 8] ^= 1 << (bit % 8);
+        Head::decode(&mended)
+    })
+}
+
 pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:010}{SUFFIX}"))
 }
@@ -95,7 +105,7 @@ impl Segment {
         let handle = disk.open(&path, how).attempt("open", &path)?;
         let mut bytes = [0; HEAD_BYTES];
         let read = handle.read_at(&mut bytes, 0).attempt("read", &path)?;
-        match Head::decode(&bytes) {
+        match Head::decode(&bytes).or_else(|| mended(&bytes)) {
             Some(head) if head.number == number => Ok(Some(Self { head, path, handle })),
             _ if read < bytes.len() => Ok(None),
             // Frames are written after the header is durable: without frames nothing is lost.
