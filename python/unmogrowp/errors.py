@@ -7,7 +7,8 @@ UnmogrowpError
 ├── SchemaError      a table lacks a column or has a wrong type (also a ValueError)
 ├── SinkError        the warehouse could not take or give something
 │   ├── SinkBusy     it may work later
-│   └── SinkRefused  it will never work as it is
+│   ├── SinkRefused  it will never work as it is
+│   └── SinkDamaged  what it took may not be whole; it has to be opened anew
 ├── SpoolError       the spool directory cannot be used
 ├── Refused          nothing of a request was stored, and why
 └── InternalError    a bug in this library
@@ -52,6 +53,10 @@ class SinkBusy(SinkError):
 
 class SinkRefused(SinkError):
     """It will never work as it is."""
+
+
+class SinkDamaged(SinkError):
+    """What it took may not be whole; it has to be opened anew and repaired."""
 
 
 class SpoolError(UnmogrowpError):

@@ -65,6 +65,7 @@ class Attributor:
             self._warehouse.command(statements.MOVE, {"version": self._state.next("version")})
             self._check(began)
             self._warehouse.command(statements.REMEMBER, span)
+            self._warehouse.check()
         except BaseException:
             # The graph knows what the warehouse does not: forget it and read it again.
             self._graph = None
@@ -123,6 +124,7 @@ class Attributor:
         fresh = Applied(rules_of(app), self._state.next("rule_version"))
         if self._warehouse.rows(statements.ANY_EVENT, {"app_id": app.id}):
             self._credit_all(app, fresh.rule_version)
+        self._warehouse.check()
         self._state.apply(app.id, fresh)
         if applied is not None:
             old = {"app_id": app.id, "rule_version": fresh.rule_version}

@@ -1,5 +1,6 @@
 """The two steps of the store process over one warehouse."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from unmogrowp.pipeline.attribute import Attributor
 from unmogrowp.pipeline.backup import Staging, remove_leftovers
 from unmogrowp.pipeline.ship import Shipper
 from unmogrowp.pipeline.state import Applied, State
-from unmogrowp.warehouse import Warehouse
+from unmogrowp.warehouse import Warehouse, damage
 
+log = logging.getLogger("unmogrowp.pipeline")
+# What an insert of events writes.
+SHIPPED = frozenset({"events", "rejects", "rollup_counts", "rollup_users"})
 # Longer than any round takes.
 CATCH_UP_S = 60.0
 
@@ -35,6 +39,35 @@ class Pipeline:
         """The pipeline of a data directory."""
         remove_leftovers(home)
         return cls(warehouse, Catalog.open(home), State(home / "store.db"), home / "spool")
+
+    def repair(self) -> None:
+        """Make good what the engine could not write whole before it was opened.
+
+        The batch in doubt is inserted again and the roll-ups are made anew from the events. A round
+        of attribution is done again by itself, and a failed merge gave its sources back.
+
+        Raises:
+            SinkBusy: The disk fails still.
+        """
+        parts = damage.broken(self.warehouse) if self.warehouse.is_embedded else []
+        if not parts:
+            return
+        damage.probe(self.warehouse)
+        log.warning("not whole, and made anew: %s", ", ".join(f"{p.table} {p.name}" for p in parts))
+        if SHIPPED & {part.table for part in parts}:
+            with self._shipping:
+                self._shipper.ship_again()
+            self.warehouse.rebuild_rollups()
+        damage.remove(self.warehouse, parts)
+
+    def check(self) -> bool:
+        """Make sure that what merges wrote is whole: their sources are there for some minutes.
+
+        Raises:
+            SinkDamaged: The store has to be opened anew.
+        """
+        self.warehouse.check()
+        return False
 
     def ship_once(self) -> bool:
         """Move one batch into the warehouse; False where nothing is waiting."""
@@ -64,6 +97,7 @@ class Pipeline:
             with self._attributing, self._shipping:
                 is_embedded = self.warehouse.is_embedded
                 staging.take_stored(self.warehouse.without_merges() if is_embedded else None)
+                self.warehouse.check()
             staging.take_catalog()
             yield from staging.archive()
         finally:
@@ -82,6 +116,7 @@ class Pipeline:
         with self._attributing, self._shipping:
             found = erase.find(self.warehouse, app_id, kind, value)
             gone = erase.erase(self.warehouse, app_id, found)
+            self.warehouse.check()
             # It remembers the ids it was given.
             self._attributor.forget()
         return erase.receipt(app_id, kind, value, gone)

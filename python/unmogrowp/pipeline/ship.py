@@ -63,11 +63,20 @@ class Shipper:
         self._look_ahead(bounds)
         # The same bounds always give the same rows, so the same token means the same rows.
         token = "{}.{}-{}.{}".format(*bounds.first, *bounds.last)
+        if repairs := self._state.counter("repairs"):
+            token = f"{token}~{repairs}"
         for table, suffix, block in load.blocks:
             self._warehouse.insert(table, block, f"{token}-{suffix}")
+        self._warehouse.check()
         self._state.finish_batch(bounds)
         self._reader.confirm(bounds.last)
         return True
+
+    def ship_again(self) -> None:
+        """Insert the batch in doubt anew, whatever came of it: the tokens used so far are void."""
+        self._state.next("repairs")
+        if self._state.open_batch() is not None:
+            self.ship_once()
 
     def lag_bytes(self) -> int:
         """Bytes of the spool that are not in the warehouse yet."""

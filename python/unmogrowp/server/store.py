@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from unmogrowp.errors import SinkBusy, UnmogrowpError
+from unmogrowp.errors import SinkBusy, SinkDamaged, UnmogrowpError
 from unmogrowp.pipeline import Pipeline
 from unmogrowp.server import answers, wire
 from unmogrowp.server.child import Orders, receive_orders, report_ready
@@ -29,6 +29,7 @@ ANSWERS_MAX = 64
 STALLED_S = 60.0
 CHUNK_BYTES = 1 << 20
 IDLE_S = 0.2
+CHECK_S = 5.0
 # Rounds begin this far apart: each syncs many files, and the ingest process syncs on the same disk.
 # A round with much to do takes longer than this by itself.
 PACE_S = 0.5
@@ -41,9 +42,16 @@ log = logging.getLogger("unmogrowp.store")
 class Loop:
     """A step of the pipeline, repeated in a thread until told to stop."""
 
-    def __init__(self, name: str, step: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], bool],
+        give_up: Callable[[SinkDamaged], None],
+        *,
+        idle_s: float = IDLE_S,
+    ) -> None:
         self.problem: str | None = None
-        self._step = step
+        self._step, self._give_up, self._idle_s = step, give_up, idle_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
 
@@ -62,6 +70,9 @@ class Loop:
             try:
                 worked = self._step()
                 self.problem = None
+            except SinkDamaged as error:
+                self._give_up(error)
+                self._fail(str(error))
             except UnmogrowpError as error:
                 self._fail(str(error))
             except Exception as error:
@@ -70,7 +81,7 @@ class Loop:
                 self._fail(f"{self._thread.name}: {type(error).__name__}: {error}")
             else:
                 took_s = time.monotonic() - started
-                self._stop.wait(max(0.0, PACE_S - took_s) if worked else IDLE_S)
+                self._stop.wait(max(0.0, PACE_S - took_s) if worked else self._idle_s)
 
     def _fail(self, problem: str) -> None:
         if problem != self.problem:
@@ -88,6 +99,7 @@ class Store:
         self._pipeline: Pipeline | None = None
         self._loops: list[Loop] = []
         self._problem: str | None = "the warehouse is not open yet"
+        self.damage: SinkDamaged | None = None
 
     def open(self, stop: threading.Event, seconds: float = math.inf) -> None:
         """Open the warehouse and begin to ship, trying again while it is busy.
@@ -107,13 +119,25 @@ class Store:
     def _open(self) -> None:
         self._warehouse.migrate()
         pipeline = Pipeline.open(self._warehouse, self._home)
+        try:
+            pipeline.repair()
+        except BaseException:
+            pipeline.close()
+            raise
         self._loops = [
-            Loop("ship", pipeline.ship_once),
-            Loop("attribute", pipeline.attribute_once),
+            Loop("ship", pipeline.ship_once, self._give_up),
+            Loop("attribute", pipeline.attribute_once, self._give_up),
+            Loop("check", pipeline.check, self._give_up, idle_s=CHECK_S),
         ]
         for loop in self._loops:
             loop.start()
         self._pipeline, self._problem = pipeline, None
+
+    def _give_up(self, damage: SinkDamaged) -> None:
+        """End the process: only opened anew does the engine tell what is whole."""
+        if self.damage is None:
+            self.damage = damage
+            signal.raise_signal(signal.SIGTERM)
 
     def close(self) -> None:
         """Finish the steps at hand and let everything go."""
@@ -241,7 +265,7 @@ def main() -> int:
         return 1
     finally:
         store.close()
-    return 0
+    return 0 if store.damage is None else 1
 
 
 async def _serve(store: Store, home: Path) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, final
 
-from unmogrowp.errors import MissingExtra, SinkBusy, SinkError, SinkRefused
-from unmogrowp.warehouse import schema
+from unmogrowp.errors import MissingExtra, SinkBusy, SinkDamaged, SinkError, SinkRefused
+from unmogrowp.warehouse import damage, schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,6 +53,7 @@ class Warehouse:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._is_closed = False
+        self._failed: int | None = None
 
     def close(self) -> None:
         """Close the client of every thread."""
@@ -74,6 +75,7 @@ class Warehouse:
         Raises:
             SinkRefused: The store was written by a newer version.
         """
+        self.check()
         self.command(schema.MIGRATIONS_TABLE)
         done = {int(str(row["number"])) for row in self.rows("SELECT number FROM migrations")}
         steps = schema.migrations()
@@ -91,6 +93,7 @@ class Warehouse:
     def _apply(self, step: schema.Migration) -> None:
         for statement in step.statements:
             self.command(statement)
+        self.check()
         # Recorded last: a migration cut short runs again, and each statement may run twice.
         self.command(
             "INSERT INTO migrations (number, name) SELECT {number:UInt32}, {name:String}",
@@ -141,6 +144,23 @@ class Warehouse:
         with self._client() as client:
             client.command(sql, parameters=dict(values or {}))
 
+    def check(self) -> None:
+        """Make sure that all that was taken is whole, before it is taken for stored.
+
+        Raises:
+            SinkDamaged: A write failed since this object was made.
+        """
+        if not self.is_embedded:
+            return
+        failed = sum(int(str(row["value"])) for row in self.rows(damage.FAILED))
+        if self._failed is None:
+            self._failed = failed
+        if failed > self._failed:
+            raise SinkDamaged(
+                "the disk of the warehouse failed, what it took last may not be whole\n"
+                "hint: make room or see to the disk; it repairs itself"
+            )
+
     @property
     def is_embedded(self) -> bool:
         """Whether it lies in a directory of ours."""
@@ -175,6 +195,7 @@ class Warehouse:
         for month in months:
             made = select.format(source=source)
             self.command(f"INSERT INTO {table}_new {made}", {"month": month})
+        self.check()
         self.command(f"EXCHANGE TABLES {table} AND {table}_new")
         self.command(f"DROP TABLE {table}_new SYNC")
 
