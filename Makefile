@@ -5,8 +5,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CARGO := cargo
 PROFILE := quick
+SEED := 11
 
-.PHONY: help demo test check bench build develop stubs lock test-rust test-python clean \
+.PHONY: help demo test check chaos bench build develop stubs lock test-rust test-python clean \
         start-infra
 
 help: ## what there is
@@ -41,6 +42,11 @@ check: develop ## formatting, lints, types, stubs, layers, tidiness
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest --quiet tests/test_tidy.py
 	$(PY) rust/python/stubs.py --check
+
+chaos: develop ## every fault at full size, and docs/durability.md (about 10 minutes)
+	SPOOL_SEEDS=0..100000 $(CARGO) test --locked -p unmogrowp-spool --profile $(PROFILE) --quiet \
+		whatever_breaks
+	PYTHONPATH=tests $(PY) -m chaos --seed $(SEED)
 
 bench: build ## every gate, on the wheel that ships: claim, measured, margin
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --reinstall --no-deps --no-index \

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 APP = "com.example.bench"
 START_MS = 1_790_000_000_000
+CLI = [sys.executable, "-m", "unmogrowp.cli"]
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,42 @@ class Server:
     port: int
     key: str
     data_dir: Path
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{self.host}:{self.port}"
+
+
+def keyed(server: Server, role: str) -> str:
+    """A new key of the app."""
+    where = ["--data-dir", str(server.data_dir)]
+    made = subprocess.run(
+        [*CLI, "keys", "create", "--app", APP, "--role", role, "--json", *where],
+        check=True,
+        capture_output=True,
+    )
+    return str(json.loads(made.stdout)["key"])
+
+
+def processes(server: Server) -> dict[str, int]:
+    """Resident KiB of each of its processes, by module."""
+    found = {}
+    for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        status = Path(f"/proc/{pid}/status").read_text()
+        module = next(word.decode() for word in words if word.startswith(b"unmogrowp."))
+        found[module] = int(status.split("VmRSS:")[1].split()[0])
+    return found
 
 
 @contextmanager
 def serving(data_dir: Path) -> Iterator[Server]:
     """`unmogrowp serve` on a free port with one app, ended by SIGTERM."""
-    command = [sys.executable, "-m", "unmogrowp.cli"]
     where = ["--data-dir", str(data_dir)]
     process = subprocess.Popen(
-        [*command, "serve", "--port", "0", "--json", *where],
+        [*CLI, "serve", "--port", "0", "--json", *where],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -40,14 +68,10 @@ def serving(data_dir: Path) -> Iterator[Server]:
     try:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
-        subprocess.run([*command, "apps", "create", APP, *where], check=True, capture_output=True)
-        made = subprocess.run(
-            [*command, "keys", "create", "--app", APP, "--role", "write", "--json", *where],
-            check=True,
-            capture_output=True,
-        )
+        subprocess.run([*CLI, "apps", "create", APP, *where], check=True, capture_output=True)
         host, port = url.removeprefix("http://").split(":")
-        yield Server(host, int(port), json.loads(made.stdout)["key"], data_dir)
+        server = Server(host, int(port), "", data_dir, process.pid)
+        yield replace(server, key=keyed(server, "write"))
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -5,10 +5,15 @@ The registries have no ClickHouse server, so the HTTP path of the client is met 
 behind a thin door: query, settings and parameters from the URL, the data of an insert as the body.
 """
 
+import contextlib
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import chdb
@@ -110,6 +115,27 @@ class Door(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+@contextlib.contextmanager
+def clickhouse(folder: Path, port: int = 0) -> Iterator[str]:
+    """A ClickHouse on a folder; its DSN."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-W", "ignore", __file__, str(folder), str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def main() -> None:

@@ -42,6 +42,7 @@ class Server:
     data_dir: Path
     app: str = APP
     flags: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     url: str = ""
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Server:
             stderr=log,
             text=True,
             start_new_session=True,
+            env={**os.environ, **self.env},
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -98,8 +100,10 @@ class Server:
     def create_app(self, app: str = APP, **settings: str) -> None:
         cli("apps", "create", app, "--name", "Example", data_dir=self.data_dir)
         if settings:
-            pairs = [f"{name}={value}" for name, value in settings.items()]
-            cli("apps", "set", app, *pairs, data_dir=self.data_dir)
+            self.set_app(*(f"{name}={value}" for name, value in settings.items()), app=app)
+
+    def set_app(self, *pairs: str, app: str = APP) -> None:
+        cli("apps", "set", app, *pairs, data_dir=self.data_dir)
 
     def key(self, role: str, app: str = APP) -> str:
         if (role, app) not in self.keys:
@@ -119,7 +123,7 @@ class Server:
         params = {"app_id": app, **query}
         return httpx.get(self.url + path, params=params, headers=headers, timeout=60)
 
-    def settle(self) -> None:
+    def settle(self, seconds: float = VISIBLE_S) -> None:
         """Wait until everything acknowledged is visible in every read."""
 
         def settled() -> bool:
@@ -127,7 +131,7 @@ class Server:
             waiting = store and (store.get("lag_bytes"), store.get("unattributed_batches"))
             return bool(store) and waiting == (0, 0)
 
-        until(settled, VISIBLE_S, "the warehouse had caught up")
+        until(settled, seconds, "the warehouse had caught up")
 
 
 @contextlib.contextmanager

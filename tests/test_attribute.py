@@ -12,8 +12,8 @@ pytest.importorskip("chdb")
 pytest.importorskip("clickhouse_connect")
 
 import unmogrowp as ug
+from clickhouse_over_http import clickhouse
 from serving import event
-from test_warehouse_over_http import clickhouse
 from unmogrowp import _core
 from unmogrowp.errors import SinkBusy, SinkRefused
 from unmogrowp.pipeline import Pipeline

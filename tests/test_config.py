@@ -59,6 +59,7 @@ def test_threads_are_no_setting_of_the_server() -> None:
         ("spool = 1", "there are `spool.bytes_max`"),
         ("[port]\nx = 1", "has no settings below it"),
         ("port = 70000", "`port` in"),
+        ("[spool]\nsegment_bytes = 9", "`spool.segment_bytes` in"),
         ("[limits]\ndepth = 0", "`limits.depth` in"),
         ("[limits]\ndepth = 'deep'", "`deep`"),
         ('[spool]\nids_window = "soon"', "spool.ids_window must be a duration, got `soon`"),

@@ -1,34 +1,15 @@
 """The same warehouse code over HTTP: a whole server on a ClickHouse by DSN."""
 
-import contextlib
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from clickhouse_over_http import clickhouse, free_port
 from serving import Server, event, ndjson, serving, until
 
 pytestmark = pytest.mark.service
-
-
-@contextlib.contextmanager
-def clickhouse(folder: Path, port: int = 0) -> Iterator[str]:
-    """A ClickHouse on a folder; its DSN."""
-    script = Path(__file__).with_name("clickhouse_over_http.py")
-    folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-W", "ignore", str(script), str(folder), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-        process.stdout.close()
 
 
 @pytest.fixture
@@ -51,8 +32,7 @@ def test_a_server_stores_and_reports_over_http(
 def test_a_warehouse_that_is_away_costs_reads_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv("UNMOGROWP_WAREHOUSE__DSN", f"http://127.0.0.1:{port}")
     folder = tmp_path / "clickhouse"
     with serving(tmp_path / "data") as server:

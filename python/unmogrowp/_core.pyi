@@ -142,6 +142,7 @@ class Intake:
         dir: str | PathLike[str],
         *,
         spool_bytes_max: int | None = None,
+        segment_bytes: int = 67108864,
         ids_max: int = 10000000,
         ids_window_s: int = 86400,
         limits: dict[str, int] | None = None,

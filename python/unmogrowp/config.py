@@ -16,9 +16,9 @@ from unmogrowp.errors import ConfigError
 
 FILE = "unmogrowp.toml"
 PREFIX = "UNMOGROWP_"
-# Environment names that are not settings of the server.
 # Version of what lies in a data directory.
 LAYOUT = 1
+# Environment names that are not settings of the server.
 OTHER_ENV = frozenset({"UNMOGROWP_THREADS"})
 DEFAULT = "default"
 
@@ -31,6 +31,7 @@ class Spool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much the spool keeps."""
 
     bytes_max: Positive | None = None
+    segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 16)] = 64 << 20
     ids_max: Positive = 10_000_000
     ids_window: str = "24h"
 

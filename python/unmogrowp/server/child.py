@@ -27,6 +27,7 @@ class Orders(msgspec.Struct, frozen=True):
     token: str
     dsn: str
     spool_bytes_max: int | None
+    segment_bytes: int
     ids_max: int
     ids_window_s: int
     limits: dict[str, int]

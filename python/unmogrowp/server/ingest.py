@@ -42,6 +42,7 @@ def open_intake(orders: Orders) -> _core.Intake:
     return _core.Intake(
         str(orders.home / "spool"),
         spool_bytes_max=orders.spool_bytes_max,
+        segment_bytes=orders.segment_bytes,
         ids_max=orders.ids_max,
         ids_window_s=orders.ids_window_s,
         limits=orders.limits,

@@ -236,6 +236,7 @@ def _orders(settings: Settings, home: Path, port: int, token: str) -> Orders:
         token=token,
         dsn=settings.warehouse.dsn or f"chdb://{home / 'warehouse'}",
         spool_bytes_max=settings.spool.bytes_max,
+        segment_bytes=settings.spool.segment_bytes,
         ids_max=settings.spool.ids_max,
         ids_window_s=settings.spool.ids_window_s,
         limits=msgspec.to_builtins(settings.limits),

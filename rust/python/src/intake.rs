@@ -77,18 +77,22 @@ impl Intake {
     /// Own the spool in `dir`; waits up to 5 s for an owner that is about to end.
     #[new]
     #[pyo3(signature = (
-        dir, *, spool_bytes_max=None, ids_max=10_000_000, ids_window_s=86_400, limits=None
+        dir, *, spool_bytes_max=None, segment_bytes=67_108_864, ids_max=10_000_000,
+        ids_window_s=86_400, limits=None
     ))]
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         py: Python<'_>,
         dir: PathBuf,
         spool_bytes_max: Option<u64>,
+        segment_bytes: u64,
         ids_max: usize,
         ids_window_s: u32,
         limits: Option<BTreeMap<String, usize>>,
     ) -> PyResult<Self> {
         let mut settings = self::limits(limits)?;
         settings.spool.bytes_max = spool_bytes_max;
+        settings.spool.segment_bytes = segment_bytes;
         settings.window.ids_max = ids_max;
         settings.window.window_us = i64::from(ids_window_s) * 1_000_000;
         let intake = py.enter(move || {

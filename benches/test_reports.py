@@ -1,0 +1,114 @@
+"""How long reports take over many stored events: idle, and while events come in at full rate.
+
+The simulator's events are stored first: a million, or as many as `BENCH_EVENTS` says. The gate is
+on reports from what is kept with the events; those of whole paths read the app's history.
+"""
+
+import datetime as dt
+import itertools
+import os
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from serving import APP, Server, keyed, processes, serving
+from unmogrowp.sending import Connection, Json, Progress, Senders
+from unmogrowp.simulate import Scenario, simulate
+
+EVENTS = int(os.environ.get("BENCH_EVENTS", "1_000_000"))
+SLICE = 1_000_000
+IDLE_ROUNDS, BUSY_ROUNDS = 7, 3
+IDLE_MS_MAX = 300.0
+WHOLE_HISTORY = {"attribution markov", "paths", "cohorts"}
+REPORTS: dict[str, dict[str, str]] = {
+    "overview": {"interval": "day"},
+    "campaigns": {},
+    "attribution": {"model": "linear", "conversion": "purchase"},
+    "attribution by day": {"model": "time_decay", "group_by": "day"},
+    "attribution markov": {"model": "markov", "conversion": "install"},
+    "paths": {"limit": "20"},
+    "cohorts": {"by": "source", "days": "1,7,14"},
+}
+
+
+def months(number: int) -> Iterator[bytes]:
+    """The events of one seed, in bodies."""
+    start = dt.date(2026, 6, 1)
+    yield from simulate(Scenario(app_id=APP, events=SLICE, seed=number, start=start))
+
+
+def settle(reports: Connection, events: int) -> float:
+    """Wait until everything stored is in the reports and credited; the seconds it took."""
+    started = time.monotonic()
+    while True:
+        overview = reports.get("/v1/reports/overview", app_id=APP, interval="total")
+        stored = cast("Json", overview["total"])["events"]
+        store = cast("Json", reports.get("/health/ready")["store"])
+        waiting = store["lag_bytes"] or store["unattributed_batches"]
+        if cast("int", stored) >= events and not waiting:
+            return time.monotonic() - started
+        assert time.monotonic() - started < 600, store
+        time.sleep(0.2)
+
+
+def latencies(reports: Connection, rounds: int) -> dict[str, float]:
+    """Milliseconds of each report, the median of some rounds in turns."""
+    found: dict[str, list[float]] = {name: [] for name in REPORTS}
+    for name, query in [*REPORTS.items()] * rounds:
+        started = time.perf_counter()
+        answer: Json = reports.get(f"/v1/reports/{name.split()[0]}", app_id=APP, **query)
+        found[name].append((time.perf_counter() - started) * 1000)
+        assert answer["rows"], name
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+@contextmanager
+def ingesting(server: Server) -> Iterator[list[float]]:
+    """Send events without a pause meanwhile; the list has the rate in the end."""
+    is_over, rates, started = threading.Event(), list[float](), time.monotonic()
+    with Senders(server.url, server.key, Progress(1, "events", is_quiet=True)) as senders:
+
+        def feed() -> None:
+            for number in itertools.count(1_000):
+                for body in months(number):
+                    if is_over.is_set():
+                        return
+                    senders.give(body)
+
+        thread = threading.Thread(target=feed)
+        thread.start()
+        try:
+            yield rates
+        finally:
+            is_over.set()
+            thread.join()
+            rates.append(senders.sent.stored / (time.monotonic() - started))
+
+
+@pytest.mark.timeout(900)
+def test_reports_over_many_events(tmp_path: Path) -> None:
+    """Client, simulator and server share the machine."""
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(tmp_path))
+        reports = stack.enter_context(closing(Connection(server.url, keyed(server, "read"))))
+        with Senders(server.url, server.key, Progress(EVENTS, "events", is_quiet=True)) as senders:
+            for number in range(EVENTS // SLICE):
+                for body in months(number):
+                    senders.give(body)
+        waited = settle(reports, senders.sent.stored)
+        print(f"\nreports: {senders.sent.stored:,} events, whole {waited:.1f} s after the last")
+        idle = latencies(reports, IDLE_ROUNDS)
+        print(" ".join(f"{name} {ms:.0f}" for name, ms in idle.items()), flush=True)
+        resident = {name: kib / 1024 for name, kib in processes(server).items()}
+        with ingesting(server) as rates:
+            busy = latencies(reports, BUSY_ROUNDS)
+    for name, ms in idle.items():
+        print(f"{name:20} {ms:7.0f} ms idle {busy[name]:7.0f} ms at full ingest")
+    print(f"ingest meanwhile {rates[0]:,.0f} events/s; resident MiB {resident}")
+    assert max(idle[name] for name in REPORTS.keys() - WHOLE_HISTORY) <= IDLE_MS_MAX
