@@ -38,7 +38,8 @@ class Outcome:
 
 def page(outcomes: list[Outcome]) -> str:
     """docs/durability.md."""
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}"
+    release = ".".join(platform.release().split(".")[:2])
+    machine = f"{os.cpu_count()} cores, {platform.system()} {release}"
     lines = [
         HEAD,
         f"Run on {datetime.now(UTC):%Y-%m-%d}, {machine}.\n",

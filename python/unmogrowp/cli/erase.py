@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.yes and not _is_meant(f"erase the person of {kind} `{value}`?"):
         return 1
     note_progress("erasing")
-    query = {"app_id": options.app, kind: value}
+    query = {"app_id": options.app, "id_kind": kind, "id": value}
     with server_of(options).ask("DELETE", "/v1/persons", query, "application/json") as answer:
         receipt = json.loads(answer.read())
     if options.json:

@@ -14,7 +14,6 @@ import msgspec
 from unmogrowp.attribution import model_named
 from unmogrowp.errors import UnmogrowpError
 from unmogrowp.pipeline import Pipeline, rules_of
-from unmogrowp.pipeline.erase import EraseError
 from unmogrowp.server.wire import ERASE, Head, Params, Question, Value
 from unmogrowp.warehouse import (
     attribution,
@@ -63,14 +62,12 @@ def answer(pipeline: Pipeline, question: Question) -> tuple[Head, Iterator[bytes
 
     Raises:
         Unanswerable: A wrong parameter.
+        EraseError: The id names nobody.
     """
     params = question.params
     if question.name == ERASE:
         app_id, kind, value = (str(params[name]) for name in ("app_id", "kind", "value"))
-        try:
-            return Head(), iter([msgspec.json.encode(pipeline.erase(app_id, kind, value))])
-        except EraseError as error:
-            raise Unanswerable(str(error)) from error
+        return Head(), iter([msgspec.json.encode(pipeline.erase(app_id, kind, value))])
     shape = str(params["format"])
     try:
         if question.name == "events":

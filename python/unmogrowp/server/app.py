@@ -8,7 +8,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from unmogrowp import __version__
-from unmogrowp.server import health_routes, ingest_routes, person_routes, read_routes
+from unmogrowp.server import health_routes, ingest_routes, openapi, person_routes, read_routes
 from unmogrowp.server.problems import on_error
 from unmogrowp.server.services import Services
 
@@ -31,7 +31,7 @@ SCHEMES = Components(
 
 def build(services: Services) -> Litestar:
     """The application around one intake."""
-    return Litestar(
+    app = Litestar(
         [
             *ingest_routes.HANDLERS,
             *read_routes.HANDLERS,
@@ -47,7 +47,10 @@ def build(services: Services) -> Litestar:
             path="/schema",
             render_plugins=[JsonRenderPlugin()],
             components=SCHEMES,
+            use_handler_docstrings=True,
         ),
         on_startup=[services.bridge.start],
         on_shutdown=[services.bridge.close],
     )
+    openapi.refine(app.openapi_schema)
+    return app

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, post
+from litestar import Request, Response, post, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 
@@ -100,4 +100,17 @@ async def take_posthog(request: Request[Any, Any, Any]) -> Response[bytes]:
     return await _take(request, "/batch")
 
 
-HANDLERS = [take_events, *(_segment(route) for route in SEGMENT_ROUTES), take_posthog]
+@route("/v1/events", http_method="OPTIONS", status_code=204, include_in_schema=False)
+async def events_options() -> Response[None]:
+    """What the path takes; made by Litestar itself it would not name both handlers' methods."""
+    return Response(
+        None, status_code=HTTPStatus.NO_CONTENT, headers={"allow": "GET, OPTIONS, POST"}
+    )
+
+
+HANDLERS = [
+    events_options,
+    take_events,
+    *(_segment(route) for route in SEGMENT_ROUTES),
+    take_posthog,
+]

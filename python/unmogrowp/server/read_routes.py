@@ -305,7 +305,7 @@ def _days(text: str) -> list[str]:
         raise Denied(
             HTTPStatus.BAD_REQUEST, f"`days` must be numbers, got `{text}`\nhint: e.g. days=1,7,30"
         )
-    return days
+    return list(dict.fromkeys(days))
 
 
 HANDLERS = [

@@ -18,6 +18,7 @@ import msgspec
 
 from unmogrowp.errors import SinkBusy, SinkDamaged, UnmogrowpError
 from unmogrowp.pipeline import Pipeline
+from unmogrowp.pipeline.erase import EraseError
 from unmogrowp.server import answers, wire
 from unmogrowp.server.child import Orders, receive_orders, report_ready
 from unmogrowp.warehouse import Warehouse
@@ -241,6 +242,8 @@ def _refusal(error: Exception) -> tuple[wire.Head, str]:
     match error:
         case answers.Unanswerable():
             return wire.Head(400, "text/plain"), str(error)
+        case EraseError():
+            return wire.Head(409, "text/plain"), str(error)
         case SinkBusy():
             return wire.Head(503, "text/plain"), str(error)
     log.error("a question could not be answered", exc_info=error)
