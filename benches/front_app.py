@@ -22,12 +22,12 @@ from unmogrowp import _core
 from unmogrowp.catalog import Catalog, KeyRing
 from unmogrowp.server import app
 from unmogrowp.server.auth import Access
-from unmogrowp.server.bridge import Bridge
+from unmogrowp.server.bridge import Body, Bridge
 from unmogrowp.server.front import Front
 from unmogrowp.server.services import Services
 from unmogrowp.server.supervisor import free_port
 
-BODY_BYTES_MAX = 10_000_000
+BODY_BYTES_MAX, BODY_S = 10_000_000, 30.0
 ANSWER = b'{"rejected":[]}'
 
 
@@ -50,7 +50,7 @@ def ours(kind: str, home: Path) -> tuple[Any, str]:
     catalog = Catalog.open(home)
     catalog.create_app(APP, "Bench", "USD")
     key, _ = catalog.create_key(APP, "write")
-    bridge = Bridge(_core.Intake(str(home / "spool")), BODY_BYTES_MAX)
+    bridge = Bridge(_core.Intake(str(home / "spool")), Body(BODY_BYTES_MAX, BODY_S))
     services = Services(bridge, Access(KeyRing(catalog), "token"), home)
     routes = app.build(services)
     return (Front(services, routes, app.CORS) if kind == "front" else routes), key

@@ -12,12 +12,12 @@ from unmogrowp import _core
 from unmogrowp.catalog import Catalog, KeyRing
 from unmogrowp.server import app as application
 from unmogrowp.server.auth import Access
-from unmogrowp.server.bridge import Bridge
+from unmogrowp.server.bridge import Body, Bridge
 from unmogrowp.server.front import Front
 from unmogrowp.server.services import Services
 
 APP = "com.example.app"
-BODY_BYTES_MAX = 4096
+BODY_BYTES_MAX, BODY_S = 4096, 5.0
 EVENT = {"event_name": "open", "timestamp": "2026-01-02T03:04:05Z", "user_id": "u"}
 ONE = json.dumps(EVENT).encode()
 MIXED = ONE + b'\n{"event_name":7}\n' + json.dumps(EVENT | {"app_id": "other"}).encode()
@@ -50,7 +50,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         catalog.create_app(APP, "Example", "USD")
         keys = {role: catalog.create_key(APP, role)[0] for role in ("read", "write")}
         intake = _core.Intake(str(home / "spool"), limits={"body_bytes": BODY_BYTES_MAX})
-        bridge = Bridge(intake, BODY_BYTES_MAX)
+        bridge = Bridge(intake, Body(BODY_BYTES_MAX, BODY_S))
         services = Services(bridge, Access(KeyRing(catalog), "token"), home)
         alone = application.build(services)
         yield Both(bridge, alone, Front(services, alone, application.CORS), keys)
@@ -110,6 +110,8 @@ def compare(
             asyncio.get_running_loop().remove_reader(both.bridge.intake.fileno())
 
     alone, front = asyncio.run(run())
+    # The front is the one that gives a request its id.
+    assert front.headers.pop("x-request-id")
     assert front == alone
     return front
 
@@ -203,7 +205,7 @@ def test_what_is_not_ingest_goes_on(both: Both) -> None:
 
 
 def test_a_client_that_leaves_stores_nothing(both: Both) -> None:
-    said: list[object] = []
+    said: list[Any] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
@@ -211,7 +213,8 @@ def test_a_client_that_leaves_stores_nothing(both: Both) -> None:
     async def send(message: object) -> None:
         said.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/v1/events", "headers": []}
+    scope = {"type": "http", "method": "POST", "path": "/v1/events", "headers": [], "client": None}
     before = both.bridge.intake.status()
     asyncio.run(both.front(scope, receive, send))  # type: ignore[arg-type]
-    assert (said, both.bridge.intake.status()) == ([], before)
+    assert both.bridge.intake.status() == before
+    assert said[0]["status"] in {400, 401}

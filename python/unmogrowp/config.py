@@ -48,6 +48,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one request may bring."""
 
     body_bytes: Positive = 10_000_000
+    body_seconds: Positive = 30
+    """How long a body may take to arrive."""
     decompressed_bytes: Positive = 64_000_000
     event_bytes: Positive = 1_000_000
     depth: Positive = 32

@@ -70,6 +70,10 @@ class KeyRing:
         """What a key opens; None for an unknown or revoked one."""
         return self._keys.find(sha256(plaintext))
 
+    def remembers(self, plaintext: str) -> bool:
+        """Whether a key was found a while ago, without asking again."""
+        return self._keys.remembers(sha256(plaintext))
+
     def app(self, app_id: str) -> "App | None":
         """An app with its settings."""
         return self._apps.find(app_id)
@@ -82,6 +86,11 @@ class _Fresh(Generic[T]):
         self._ask = ask
         self._known: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def remembers(self, name: str) -> bool:
+        """Whether there was an answer the last time."""
+        with self._lock:
+            return name in self._known
 
     def find(self, name: str) -> T | None:
         """The answer, at most `FRESH_S` old."""

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -19,6 +20,8 @@ from unmogrowp.server.problems import Denied
 # Above this a body is parsed in a thread, so that the loop keeps answering others.
 INLINE_BYTES_MAX = 16_384
 RETRY_S = 2
+# Of all bodies together that are not whole yet.
+ARRIVING_BYTES_MAX = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,21 @@ class Sender:
     truncate_ip: bool = False
 
 
+@dataclass(frozen=True)
+class Body:
+    """What a body may be."""
+
+    bytes_max: int
+    seconds_max: float
+
+
 class Bridge:
     """The intake as the event loop sees it."""
 
-    def __init__(self, intake: _core.Intake, body_bytes_max: int) -> None:
+    def __init__(self, intake: _core.Intake, body: Body) -> None:
         self.intake = intake
-        self._body_bytes_max = body_bytes_max
+        self._body = body
+        self._arriving = 0
         self._is_closed = False
         self._tokens = itertools.count()
         self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
@@ -101,22 +113,60 @@ class Bridge:
                 future.set_result((status, body))
 
     async def collect(self, stream: AsyncIterator[bytes]) -> bytes:
-        """The whole body; one that is too large is read to its end and refused."""
+        """The whole body; one that is too large is read to its end and refused.
+
+        Raises:
+            Denied: It is too large, takes too long, or too many arrive at once.
+        """
         chunks: list[bytes] = []
         size = 0
-        async for chunk in stream:
-            size += len(chunk)
-            if size <= self._body_bytes_max:
-                chunks.append(chunk)
-            else:
-                chunks.clear()
-        if size > self._body_bytes_max:
-            raise Denied(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the body has `{size}` bytes, the limit `limits.body_bytes` is "
-                f"{self._body_bytes_max}\nhint: send smaller batches",
-            )
+        try:
+            async with asyncio.timeout(self._body.seconds_max):
+                async for chunk in stream:
+                    size += len(chunk)
+                    if size <= self._body.bytes_max:
+                        self._arrive(len(chunk))
+                        chunks.append(chunk)
+        except TimeoutError:
+            raise self._too_slow(size) from None
+        finally:
+            self._arriving -= sum(map(len, chunks))
+        if size > self._body.bytes_max:
+            raise self._too_large(size)
         return b"".join(chunks)
+
+    def _arrive(self, size: int) -> None:
+        if self._arriving + size > ARRIVING_BYTES_MAX:
+            raise Denied(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too many bodies arrive at once\nhint: try again shortly",
+                retry_after=RETRY_S,
+            )
+        self._arriving += size
+
+    def _too_slow(self, size: int) -> Denied:
+        return Denied(
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"of the body `{size}` bytes came in {self._body.seconds_max} s, the limit"
+            " `limits.body_seconds`\nhint: send smaller batches",
+        )
+
+    def _too_large(self, size: int) -> Denied:
+        return Denied(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body has `{size}` bytes, the limit `limits.body_bytes` is "
+            f"{self._body.bytes_max}\nhint: send smaller batches",
+        )
+
+    async def discard(self, stream: AsyncIterator[bytes]) -> None:
+        """Let a body pass by, so that its sender gets to hear the answer; not for long."""
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._body.seconds_max):
+                async for chunk in stream:
+                    size += len(chunk)
+                    if size > self._body.bytes_max:
+                        return
 
 
 def _detail(problem: bytes) -> str:

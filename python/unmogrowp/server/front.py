@@ -1,4 +1,4 @@
-"""What takes events before the router sees them; everything else goes on to Litestar.
+"""What takes events before the router sees them; everything else goes on to Litestar, with an id.
 
 A router, its request objects and its response objects cost more than parsing an event does.
 The routes stay in the application behind: OpenAPI documents them there, and a spelling of a
@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Iterable
 
 from litestar.config.cors import CORSConfig
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from unmogrowp.server.problems import plain
+from unmogrowp.server import requests
+from unmogrowp.server.problems import Denied, plain
 from unmogrowp.server.services import Services
-from unmogrowp.server.taking import INLETS, take
+from unmogrowp.server.taking import INLETS, Sent, take
 
 JSON = {"content-type": "application/json"}
 
@@ -35,18 +36,26 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or pass it on."""
-        if scope["type"] != ScopeType.HTTP or not _is_ours(scope):
+        if scope["type"] != ScopeType.HTTP:
             await self._behind(scope, receive, send)
             return
         headers = _first(scope["headers"])
-        try:
-            body = await take(self._services, headers, _chunks(receive), scope["path"])
-            status, sent = 200, JSON
-        except Gone:
+        request_id = requests.begin(headers.get(requests.HEADER))
+        if not _is_ours(scope):
+            await self._behind(scope, receive, _naming(send, request_id))
             return
+        client = scope["client"]
+        request = Sent(scope["path"], headers, client[0] if client else "")
+        try:
+            body = await take(self._services, request, _chunks(receive))
+            status, sent = 200, JSON
+        except Gone as error:
+            # Where it only broke the rules of HTTP, it may still be there to hear so.
+            status, body, sent = plain(Denied(400, str(error)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is answered
             status, body, sent = plain(error)
-        raw = _encoded(sent | self._cors(headers), len(body))
+        sent = sent | self._cors(headers) | {requests.HEADER: request_id}
+        raw = _encoded(sent, len(body))
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -60,6 +69,18 @@ class Front:
         return self._shared | {"access-control-allow-origin": "*"}
 
 
+def _naming(send: Send, request_id: str) -> Send:
+    """An answer of the application, with the id of its request."""
+
+    async def named(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = (requests.HEADER.encode(), request_id.encode())
+            message["headers"] = [*message["headers"], own]
+        await send(message)
+
+    return named
+
+
 def _is_ours(scope: HTTPScope) -> bool:
     return scope["method"] == "POST" and scope["path"] in INLETS
 
@@ -69,7 +90,7 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise Gone
+            raise Gone("the body broke off\nhint: send as many bytes as were announced")
         if message["body"]:
             yield message["body"]
         more = message["more_body"]

@@ -13,7 +13,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 
-from unmogrowp.server.auth import key_of
+from unmogrowp.server.auth import caller_of
 from unmogrowp.server.problems import documented
 from unmogrowp.server.services import services_of
 from unmogrowp.server.wire import STATUS, StoreAway
@@ -89,7 +89,7 @@ def is_near(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteH
     """From this machine anybody may count; from elsewhere only whoever may read."""
     client = connection.client
     if client is None or not ip_address(client.host).is_loopback:
-        services_of(connection).access.guest(key_of(connection.headers))
+        services_of(connection).access.guest(caller_of(connection))
 
 
 @get(

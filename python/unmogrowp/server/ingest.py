@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 
@@ -13,20 +14,26 @@ from granian.server.embed import Server
 from unmogrowp import _core
 from unmogrowp.catalog import Catalog, KeyRing
 from unmogrowp.errors import UnmogrowpError
-from unmogrowp.server import app
+from unmogrowp.server import app, logs
 from unmogrowp.server.auth import Access
-from unmogrowp.server.bridge import Bridge
+from unmogrowp.server.bridge import Body, Bridge
 from unmogrowp.server.child import Orders, receive_orders, report_ready
 from unmogrowp.server.front import Front
 from unmogrowp.server.services import Services
 
 WATCH_S = 1.0
+CONNECTIONS_MAX = 16_384
+BACKLOG = 4_096
+# What the spool, the catalog and the store's sockets need beside connections.
+OTHER_FILES = 512
+# The one limit that is not the parser's.
+BODY_SECONDS = "body_seconds"
 log = logging.getLogger("unmogrowp.ingest")
 
 
 def main() -> int:
     """Serve until SIGTERM; 1 where the spool cannot be opened."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    logs.begin("ingest")
     orders = receive_orders()
     try:
         intake = open_intake(orders)
@@ -45,14 +52,14 @@ def open_intake(orders: Orders) -> _core.Intake:
         segment_bytes=orders.segment_bytes,
         ids_max=orders.ids_max,
         ids_window_s=orders.ids_window_s,
-        limits=orders.limits,
+        limits={name: value for name, value in orders.limits.items() if name != BODY_SECONDS},
     )
 
 
 async def _serve(orders: Orders, intake: _core.Intake) -> None:
     catalog = Catalog.open(orders.home)
     access = Access(KeyRing(catalog), orders.token)
-    bridge = Bridge(intake, orders.limits["body_bytes"])
+    bridge = Bridge(intake, Body(orders.limits["body_bytes"], orders.limits[BODY_SECONDS]))
     services = Services(bridge, access, orders.home)
     server = Server(
         Front(services, app.build(services), app.CORS),
@@ -61,6 +68,8 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
         interface=Interfaces.ASGI,
         websockets=False,
         log_enabled=False,
+        backlog=BACKLOG,
+        backpressure=_make_room(),
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
@@ -75,6 +84,15 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
             log.error("the spool takes no more commits, ending")
             server.stop()
     await serving
+
+
+def _make_room() -> int:
+    """Have as many files open as the system lets, within reason; how many may be connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + OTHER_FILES
+    files = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(1, files - OTHER_FILES)
 
 
 async def _listening(orders: Orders, serving: "asyncio.Task[None]") -> None:

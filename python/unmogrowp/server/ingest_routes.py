@@ -8,12 +8,12 @@ from litestar import Request, Response, post, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 
-from unmogrowp.server.auth import SECURITY
+from unmogrowp.server.auth import SECURITY, caller_of
 from unmogrowp.server.problems import documented
 from unmogrowp.server.services import services_of
-from unmogrowp.server.taking import SEGMENT_ROUTES, take
+from unmogrowp.server.taking import SEGMENT_ROUTES, Sent, take
 
-REFUSALS = documented(400, 401, 403, 413, 415, 429, 500, 503)
+REFUSALS = documented(400, 401, 403, 408, 413, 415, 429, 500, 503)
 
 
 class Rejected(msgspec.Struct):
@@ -51,7 +51,8 @@ RECEIVED = {200: ResponseSpec(data_container=Receipt, generate_examples=False), 
 
 
 async def _take(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
-    body = await take(services_of(request), request.headers, request.stream(), path)
+    sent = Sent(path, request.headers, peer=caller_of(request).peer)
+    body = await take(services_of(request), sent, request.stream())
     return Response(body, status_code=HTTPStatus.OK, media_type="application/json")
 
 

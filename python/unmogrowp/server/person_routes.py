@@ -8,7 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromQuery, QueryParameter
 
 from unmogrowp.server import wire
-from unmogrowp.server.auth import SECURITY, key_of
+from unmogrowp.server.auth import SECURITY, caller_of
 from unmogrowp.server.problems import documented
 from unmogrowp.server.read_routes import GUARDS, answered
 from unmogrowp.server.services import services_of
@@ -33,7 +33,7 @@ class Receipt(msgspec.Struct):
     status_code=200,
     responses={
         200: ResponseSpec(data_container=Receipt, generate_examples=False),
-        **documented(400, 401, 403, 404, 409, 500, 503),
+        **documented(400, 401, 403, 404, 409, 429, 500, 503),
     },
     guards=GUARDS,
     security=SECURITY,
@@ -48,7 +48,7 @@ async def erase_person(
 ) -> Response[Any]:
     """Erase the person of one id: events, rejects, roll-ups, credit. For an app's admin key."""
     services = services_of(request)
-    services.access.admin(key_of(request.headers), app_id)
+    services.access.admin(caller_of(request), app_id)
     # So that what is shipped leaves the spool too.
     services.bridge.intake.seal()
     params: wire.Params = {"app_id": app_id, "kind": id_kind, "value": value}

@@ -11,7 +11,7 @@ from litestar.params import FromQuery, QueryParameter
 from litestar.response import Stream
 
 from unmogrowp.server import times, wire
-from unmogrowp.server.auth import SECURITY, key_of
+from unmogrowp.server.auth import SECURITY, caller_of
 from unmogrowp.server.problems import STORE_RETRY_S, Denied, documented
 from unmogrowp.server.services import services_of
 
@@ -21,7 +21,7 @@ Limit = Annotated[int | None, QueryParameter(ge=0, le=2**63 - 1, description="mo
 GroupBy = Literal["channel", "campaign", "adset", "creative", "country", "day"]
 Interval = Literal["hour", "day", "week", "month", "total"]
 
-PROBLEMS = documented(400, 401, 403, 404, 406, 500, 503)
+PROBLEMS = documented(400, 401, 403, 404, 406, 429, 500, 503)
 ROWS = {
     200: ResponseSpec(
         data_container=dict[str, Any], description="rows and total", generate_examples=False
@@ -51,7 +51,7 @@ def only_known_queries(
 
 def may_read(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """Who may not read at all is told so before what is wrong with the question."""
-    services_of(connection).access.guest(key_of(connection.headers))
+    services_of(connection).access.guest(caller_of(connection))
 
 
 GUARDS = [may_read, only_known_queries]
@@ -92,7 +92,7 @@ async def _answer(
     request: Request[Any, Any, Any], name: str, app_id: str, params: wire.Params
 ) -> Response[Any]:
     services = services_of(request)
-    services.access.reader(key_of(request.headers), app_id)
+    services.access.reader(caller_of(request), app_id)
     return await answered(await services.ask(name, {"app_id": app_id, **params}))
 
 
@@ -190,7 +190,7 @@ async def read_rejects(
 async def read_backup(request: Request[Any, Any, Any]) -> Response[Any]:
     """Everything that was acknowledged before; for the owner of the data directory."""
     services = services_of(request)
-    services.access.owner(key_of(request.headers))
+    services.access.owner(caller_of(request))
     return await answered(await services.ask(wire.BACKUP, {}))
 
 

@@ -19,7 +19,7 @@ import msgspec
 from unmogrowp.errors import SinkBusy, SinkDamaged, UnmogrowpError
 from unmogrowp.pipeline import Pipeline
 from unmogrowp.pipeline.erase import EraseError
-from unmogrowp.server import answers, wire
+from unmogrowp.server import answers, logs, wire
 from unmogrowp.server.child import Orders, receive_orders, report_ready
 from unmogrowp.warehouse import Warehouse
 
@@ -252,7 +252,7 @@ def _refusal(error: Exception) -> tuple[wire.Head, str]:
 
 def main() -> int:
     """Serve until SIGTERM; 1 where the warehouse will never open."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    logs.begin("store")
     orders = receive_orders()
     try:
         store = Store(orders)

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import secrets
 import select
@@ -21,6 +22,7 @@ import msgspec
 from unmogrowp.config import LAYOUT, Settings
 from unmogrowp.errors import UnmogrowpError
 from unmogrowp.pipeline.backup import Staging
+from unmogrowp.server import logs
 from unmogrowp.server.child import READY, Orders
 
 START_WAIT_S = 5.0
@@ -30,6 +32,9 @@ STORE_STOP_S = 5.0
 BACKOFF_MAX_S = 5.0
 STEADY_S = 10.0
 ROLES = {"all": ("store", "ingest"), "ingest": ("ingest",), "store": ("store",)}
+
+
+log = logging.getLogger("unmogrowp.supervisor")
 
 
 class StartError(UnmogrowpError):
@@ -75,7 +80,7 @@ class Keeper:
             if time.monotonic() - started > STEADY_S:
                 backoff_s = 0.1
             if not self._stopping.is_set():
-                sys.stderr.write(f"{self.name} ended, restarting in {backoff_s:.1f} s\n")
+                log.warning("%s ended, restarting in %.1f s", self.name, backoff_s)
             self._stopping.wait(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
         self.ended.set()
@@ -110,6 +115,7 @@ def serve(settings: Settings, *, role: str = "all", as_json: bool = False) -> in
     Returns:
         The exit code: 0 after a drain, 1 when a child could not start.
     """
+    logs.begin("supervisor")
     with ExitStack() as stack:
         home = prepare(settings.data_dir)
         for name in ROLES[role]:
