@@ -2,7 +2,6 @@
 
 import json
 import random
-import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,75 +12,14 @@ pytest.importorskip("clickhouse_connect")
 
 import unmogrowp as ug
 from clickhouse_over_http import clickhouse
+from house import House
 from serving import event
-from unmogrowp import _core
 from unmogrowp.errors import SinkBusy, SinkRefused
-from unmogrowp.pipeline import Pipeline
-from unmogrowp.warehouse import Span, Warehouse
-from unmogrowp.warehouse.attribution import Question, attribution
 
 pytestmark = pytest.mark.service
 
 HOUR_MS = 3_600_000
 SHARED_USERS_MAX = 50
-
-
-class House:
-    """An intake, a pipeline and a warehouse: a server without its processes."""
-
-    def __init__(self, home: Path, dsn: str) -> None:
-        self.home = home
-        self.warehouse = Warehouse(dsn)
-        self.warehouse.migrate()
-        self.pipeline = Pipeline.open(self.warehouse, home)
-        self.sent: list[dict[str, object]] = []
-        self._intake = _core.Intake(home / "spool")
-        self._token = 0
-
-    def create(self, *apps: str) -> None:
-        for app in apps:
-            self.pipeline.catalog.create_app(app, app, "USD")
-
-    def send(self, app: str, events: list[dict[str, object]]) -> None:
-        """Make events durable in the spool and ship them."""
-        self._token += 1
-        self._intake.submit(
-            self._token,
-            "\n".join(json.dumps(one) for one in events).encode(),
-            encoding=None,
-            inlet="native",
-            app_id=app,
-            truncate_ip=False,
-            received_at_us=1_795_000_000_000_000,
-        )
-        while not (answers := self._intake.drain()):
-            assert select.select([self._intake.fileno()], [], [], 10)[0], "no answer"
-        assert json.loads(answers[0][2])["stored"] == len(events)
-        self.sent += events
-        while self.pipeline.ship_once():
-            pass
-
-    def attribute(self) -> None:
-        while self.pipeline.attribute_once():
-            pass
-
-    def reopen(self) -> None:
-        """As after a kill: what only memory held is gone."""
-        self.pipeline.close()
-        self.pipeline = Pipeline.open(self.warehouse, self.home)
-
-    def credit(self, app: str, model: str = "linear") -> tuple[dict[str | None, float], int]:
-        applied = self.pipeline.applied(app)
-        assert applied is not None
-        question = Question(applied.rule_version, model=model)
-        answer = attribution(self.warehouse, Span(app), question)
-        rows = {row["channel"]: row["conversions"] for row in answer["rows"]}
-        return rows, answer["unattributed"]["conversions"]
-
-    def close(self) -> None:
-        self._intake.close()
-        self.pipeline.close()
-        self.warehouse.close()
 
 
 @pytest.fixture

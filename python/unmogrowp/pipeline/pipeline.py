@@ -4,11 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from unmogrowp.catalog import Catalog
 from unmogrowp.errors import SinkBusy
-from unmogrowp.pipeline import erase
+from unmogrowp.pipeline import erase, retain
 from unmogrowp.pipeline.attribute import Attributor
 from unmogrowp.pipeline.backup import Staging, remove_leftovers
 from unmogrowp.pipeline.ship import Shipper
@@ -120,6 +121,25 @@ class Pipeline:
             # It remembers the ids it was given.
             self._attributor.forget()
         return erase.receipt(app_id, kind, value, gone)
+
+    def retain_once(self) -> bool:
+        """Delete what apps no longer want to keep, and log what; False: there is no hurry."""
+        now = datetime.now(UTC)
+        for app in self.catalog.apps():
+            days = app.settings.retention_days
+            if days is not None:
+                self._retain(app.id, retain.kept_from(days, now))
+        return False
+
+    def _retain(self, app_id: str, start: datetime) -> None:
+        with self._attributing, self._shipping:
+            gone = retain.retain(self.warehouse, app_id, start)
+            self.warehouse.check()
+            if "identities" in gone:
+                self._attributor.forget()
+        if gone:
+            what = ", ".join(f"{rows:,} of {table}" for table, rows in gone.items())
+            log.info("retention of `%s`: before %s gone: %s", app_id, start.date(), what)
 
     def _catch_up(self) -> None:
         """Ship and attribute what is waiting: who somebody is follows from all their events."""

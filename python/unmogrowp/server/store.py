@@ -31,6 +31,7 @@ STALLED_S = 60.0
 CHUNK_BYTES = 1 << 20
 IDLE_S = 0.2
 CHECK_S = 5.0
+RETAIN_S = 3_600.0
 # Rounds begin this far apart: each syncs many files, and the ingest process syncs on the same disk.
 # A round with much to do takes longer than this by itself.
 PACE_S = 0.5
@@ -129,6 +130,7 @@ class Store:
             Loop("ship", pipeline.ship_once, self._give_up),
             Loop("attribute", pipeline.attribute_once, self._give_up),
             Loop("check", pipeline.check, self._give_up, idle_s=CHECK_S),
+            Loop("retain", pipeline.retain_once, self._give_up, idle_s=RETAIN_S),
         ]
         for loop in self._loops:
             loop.start()

@@ -1,0 +1,73 @@
+"""What an app no longer wants to keep, out of the warehouse: whole months."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from unmogrowp.pipeline.statements import APP
+from unmogrowp.warehouse import Warehouse
+
+# Tables that lie in months, and what their months follow from.
+_BY_MONTH = {
+    "events": "timestamp",
+    "rollup_counts": "bucket",
+    "rollup_users": "day",
+    "credits": "conversion_time",
+}
+_NOBODY = f"identity NOT IN (SELECT identity FROM events WHERE {APP})"
+
+
+def kept_from(days: int, now: datetime) -> datetime:
+    """The first instant that is kept: the start of the month that began before those days did.
+
+    >>> kept_from(90, datetime(2026, 6, 15, tzinfo=UTC)).isoformat()
+    '2026-03-01T00:00:00+00:00'
+    """
+    oldest = now.astimezone(UTC) - timedelta(days=days)
+    return oldest.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def retain(warehouse: Warehouse, app_id: str, start: datetime) -> dict[str, int]:
+    """Delete the months of an app that ended before `start`.
+
+    A month that only this app has is dropped whole, which costs nothing; in one that others share
+    its rows are deleted.
+
+    Returns:
+        How many rows each table lost; empty where nothing was that old.
+    """
+    given = {"app_id": app_id, "start": start.strftime("%Y-%m-%d")}
+    gone = {table: _months(warehouse, table, given) for table in _BY_MONTH}
+    gone["touchpoints"] = _delete(warehouse, "touchpoints", "timestamp < {start:Date}", given)
+    if gone["events"]:
+        for table in ("persons", "members", "identities"):
+            gone[table] = _delete(warehouse, table, _NOBODY, given)
+    return {table: rows for table, rows in gone.items() if rows}
+
+
+def _months(warehouse: Warehouse, table: str, given: Mapping[str, object]) -> int:
+    time = _BY_MONTH[table]
+    found = warehouse.rows(
+        f"SELECT toYYYYMM({time}) AS month, countIf({APP}) AS own, count() AS all FROM {table}"
+        f" WHERE {time} < {{start:Date}} GROUP BY month HAVING own > 0 ORDER BY month",
+        given,
+    )
+    for row in found:
+        month = int(str(row["month"]))
+        if row["own"] == row["all"]:
+            warehouse.command(f"ALTER TABLE {table} DROP PARTITION {month}")
+        else:
+            _forget(warehouse, table, f"toYYYYMM({time}) = {month}", given)
+    return sum(int(str(row["own"])) for row in found)
+
+
+def _delete(warehouse: Warehouse, table: str, which: str, given: Mapping[str, object]) -> int:
+    sql = f"SELECT count() AS rows FROM {table} WHERE {APP} AND {which}"
+    (row,) = warehouse.rows(sql, given)
+    if row["rows"]:
+        _forget(warehouse, table, which, given)
+    return int(str(row["rows"]))
+
+
+def _forget(warehouse: Warehouse, table: str, which: str, given: Mapping[str, object]) -> None:
+    sql = f"ALTER TABLE {table} DELETE WHERE {APP} AND {which} SETTINGS mutations_sync = 2"
+    warehouse.command(sql, given)
