@@ -7,7 +7,7 @@ CARGO := cargo
 PROFILE := quick
 SEED := 11
 
-.PHONY: help demo test check chaos bench build develop stubs lock test-rust test-python clean \
+.PHONY: help demo test check chaos proofs bench build develop stubs lock test-rust test-python clean \
         start-infra
 
 help: ## what there is
@@ -44,9 +44,13 @@ check: develop ## formatting, lints, types, stubs, layers, tidiness
 	$(PY) rust/python/stubs.py --check
 
 chaos: develop ## every fault at full size, and docs/durability.md (about 10 minutes)
+	PYTHONPATH=tests $(PY) -m chaos --seed $(SEED)
+
+proofs: ## 100,000 schedules of the spool; the parser beside serde_json on 2 million inputs
 	SPOOL_SEEDS=0..100000 $(CARGO) test --locked -p unmogrowp-spool --profile $(PROFILE) --quiet \
 		whatever_breaks
-	PYTHONPATH=tests $(PY) -m chaos --seed $(SEED)
+	PROOFS=200 $(CARGO) test --locked -p unmogrowp-core --profile $(PROFILE) --quiet \
+		--test parse_oracle
 
 bench: build ## every gate, on the wheel that ships: claim, measured, margin
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --reinstall --no-deps --no-index \

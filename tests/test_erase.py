@@ -1,6 +1,9 @@
 """`unmogrowp erase`: a person is gone from every table, every report and every file."""
 
+import base64
+import hashlib
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving import APP, Server, cli, event, ndjson, serving
+from serving import APP, CLI, Server, cli, event, ndjson, serving
 from unmogrowp.cli import main
 
 pytestmark = pytest.mark.service
@@ -65,6 +68,7 @@ def test_a_person_is_gone_from_everything(given: Server) -> None:
     assert receipt["rows"]["rejects"] == 1
     assert receipt["rows"]["credits"] == 2
     assert WHO not in said
+    check_receipt(given, receipt)
 
     stored = [json.loads(line) for line in given.get("/v1/events").text.splitlines()]
     assert {row["user_id"] for row in stored} == {"neighbour"}
@@ -82,6 +86,27 @@ def test_a_person_is_gone_from_everything(given: Server) -> None:
     while left := files_with(given.data_dir, WHO, DEVICE):
         assert time.monotonic() < deadline, left
         time.sleep(0.5)
+
+
+def check_receipt(given: Server, receipt: dict[str, object]) -> None:
+    """It is genuine as it is, and not once anything in it is changed."""
+    home = given.data_dir.parent
+    for changed, said, code in (
+        ({}, "genuine, signed by", 0),
+        ({"rows": {"events": 4}}, "not genuine", 1),
+        ({"signature": ""}, "not genuine", 1),
+        ({"public_key": base64.b64encode(bytes(32)).decode()}, "not genuine", 1),
+    ):
+        path = home / "receipt.json"
+        path.write_text(json.dumps(receipt | changed))
+        command = [*CLI, "erase", "--check", str(path)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, said in done.stdout) == (code, True), changed
+    assert str(receipt["public_key"]) in cli("doctor", data_dir=given.data_dir)
+    mode = (given.data_dir / "receipts.key").stat().st_mode & 0o777
+    assert mode == 0o600
+    digest = hashlib.sha256(f"{receipt['salt']}{WHO}".encode()).hexdigest()
+    assert receipt["id_sha256"] == digest
 
 
 def test_events_that_come_later_are_new(given: Server) -> None:

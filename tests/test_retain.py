@@ -34,7 +34,9 @@ def months_ago(count: int) -> str:
 def life(user: str, when: str) -> list[dict[str, object]]:
     """A click and an install of somebody."""
     who = {"user_id": user, "timestamp": when}
-    click = event(1, event_id=f"{user} {when} 1", event_name="ad", event_type="click", source="meta")
+    click = event(
+        1, event_id=f"{user} {when} 1", event_name="ad", event_type="click", source="meta"
+    )
     install = event(2, event_id=f"{user} {when} 2", event_name="install")
     return [click | who, install | who]
 

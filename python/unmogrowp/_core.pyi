@@ -24,6 +24,7 @@ __all__ = [
     "events_ddl",
     "identity_keys",
     "info",
+    "is_sealed",
     "journeys",
     "journeys_from_paths",
     "journeys_of_events",
@@ -34,6 +35,7 @@ __all__ = [
     "posthog_key",
     "removal_effects",
     "schema",
+    "seal",
     "segment_key",
     "simulation_settings",
 ]
@@ -373,6 +375,11 @@ def info() -> tuple[str, int]:
     The vector instructions in use, and how many threads work is shared among.
     """
 
+def is_sealed(public: bytes, message: bytes, signature: bytes, /) -> bool:
+    """
+    Whether a signature is that of a message by a public key.
+    """
+
 def journeys(
     table: Batches,
     columns: dict[str, str],
@@ -442,6 +449,11 @@ def removal_effects(journeys: Journeys, rule: Rule) -> tuple[Batches, float]:
 def schema() -> list[tuple[str, str, int, str]]:
     """
     `(name, kind, bytes_max, doc)` of every column of an event, in stored order.
+    """
+
+def seal(secret: Sequence[int], message: bytes, /) -> tuple[bytes, bytes]:
+    """
+    The public key of a secret one, and its signature of a message.
     """
 
 def segment_key(body: bytes | bytearray, encoding: str | None = None) -> str | None:

@@ -25,6 +25,7 @@ EXTRAS = {
     "embedded": ("chdb", "clickhouse_connect", "pyarrow"),
 }
 FREE_BYTES_MIN = 1 << 30
+RECEIPTS_KEY = "receipts.key"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,15 @@ def _findings(settings: "Settings") -> Iterator[Finding]:
         said = f"install unmogrowp[{extra}]: no {', '.join(missing)}" if missing else "installed"
         yield Finding(f"extra {extra}", not missing, said)
     yield _disk(settings.data_dir.absolute())
+    if (settings.data_dir / RECEIPTS_KEY).exists():
+        yield _receipts(settings.data_dir)
     yield _server(settings.data_dir)
+
+
+def _receipts(data_dir: Path) -> Finding:
+    from unmogrowp.pipeline.receipt import public_key
+
+    return Finding("receipts", is_good=True, said=f"signed by {public_key(data_dir)}")
 
 
 def _disk(data_dir: Path) -> Finding:

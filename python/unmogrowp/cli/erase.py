@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from unmogrowp.cli.asking import server_of
 from unmogrowp.cli.options import Commands, UsageError, add_command, add_json, add_place
@@ -17,10 +18,13 @@ part of roll-ups and reports, their credit. Events of the person that arrive lat
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(commands, "erase", "erase a person from an app, for good", ABOUT)
-    parser.add_argument("--app", required=True, help="id of the app")
+    parser.add_argument("--app", help="id of the app")
     one = parser.add_mutually_exclusive_group(required=True)
     for kind in IDS:
         one.add_argument(f"--{kind.replace('_', '-')}", metavar="ID")
+    one.add_argument(
+        "--check", metavar="RECEIPT", type=Path, help="see whether a receipt is genuine"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask whether it is meant")
     add_json(parser, "print the receipt")
     add_place(parser)
@@ -29,6 +33,10 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Erase, and say what is gone."""
+    if options.check is not None:
+        return _check(options.check)
+    if options.app is None:
+        raise UsageError("whose app is it?\nhint: say --app APP")
     kind, value = next((kind, getattr(options, kind)) for kind in IDS if getattr(options, kind))
     if not options.yes and not _is_meant(f"erase the person of {kind} `{value}`?"):
         return 1
@@ -42,6 +50,21 @@ def run(options: argparse.Namespace) -> int:
     rows = {table: count for table, count in receipt["rows"].items() if count}
     shown = ", ".join(f"{count:,} of {table}" for table, count in rows.items())
     print_line(f"erased {shown}" if shown else "nothing was known of this person")
+    return 0
+
+
+def _check(path: Path) -> int:
+    # A server's libraries load slowly.
+    from unmogrowp.pipeline.receipt import is_genuine
+
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"`{path}` is no receipt: {error}\nhint: name a file of JSON") from error
+    if not (isinstance(found, dict) and is_genuine(found)):
+        print_line("not genuine: it is not what was signed")
+        return 1
+    print_line(f"genuine, signed by {found['public_key']}; `unmogrowp doctor` names its own key")
     return 0
 
 

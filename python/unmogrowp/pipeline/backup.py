@@ -28,6 +28,7 @@ import msgspec
 from unmogrowp import __version__
 from unmogrowp.config import LAYOUT
 from unmogrowp.errors import UnmogrowpError
+from unmogrowp.pipeline.receipt import KEY_FILE
 
 FORMAT = 1
 PREFIX = "backup-"
@@ -91,8 +92,10 @@ class Staging:
             _link(ids, to / "ids" / ids.name)
 
     def take_catalog(self) -> None:
-        """Copy apps and keys."""
+        """Copy apps and keys, and what receipts are signed with."""
         _copy_database(self.home / "catalog.db", self.folder / "catalog.db")
+        if (self.home / KEY_FILE).exists():
+            shutil.copy(self.home / KEY_FILE, self.folder / KEY_FILE)
         (self.folder / "VERSION").write_text(f"{LAYOUT}\n")
 
     def remove(self) -> None:

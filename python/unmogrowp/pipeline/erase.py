@@ -1,10 +1,7 @@
 """One person's events out of the warehouse, with everything that was made of them."""
 
-import hashlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from unmogrowp.errors import UnmogrowpError
 from unmogrowp.events import IDS
@@ -109,16 +106,3 @@ def _delete(warehouse: Warehouse, table: str, whose: str, given: Mapping[str, ob
             f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2", given
         )
     return count
-
-
-def receipt(app_id: str, kind: str, value: str, gone: Mapping[str, int]) -> dict[str, object]:
-    """What was done, without saying to whom: the id is told by a salted digest only."""
-    salt = secrets.token_hex(16)
-    return {
-        "app_id": app_id,
-        "id_kind": kind,
-        "salt": salt,
-        "id_sha256": hashlib.sha256(f"{salt}{value}".encode()).hexdigest(),
-        "erased_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rows": dict(gone),
-    }

@@ -12,6 +12,7 @@ from unmogrowp.errors import SinkBusy
 from unmogrowp.pipeline import erase, retain
 from unmogrowp.pipeline.attribute import Attributor
 from unmogrowp.pipeline.backup import Staging, remove_leftovers
+from unmogrowp.pipeline.receipt import receipt
 from unmogrowp.pipeline.ship import Shipper
 from unmogrowp.pipeline.state import Applied, State
 from unmogrowp.warehouse import Warehouse, damage
@@ -108,7 +109,7 @@ class Pipeline:
         """Erase the person of an id: what was acknowledged so far, and what was made of it.
 
         Returns:
-            The receipt, as `erase.receipt` has it.
+            The receipt, signed.
 
         Raises:
             EraseError: The id is shared by several people.
@@ -120,7 +121,7 @@ class Pipeline:
             self.warehouse.check()
             # It remembers the ids it was given.
             self._attributor.forget()
-        return erase.receipt(app_id, kind, value, gone)
+        return receipt(self._home, app_id, kind, value, gone)
 
     def retain_once(self) -> bool:
         """Delete what apps no longer want to keep, and log what; False: there is no hurry."""

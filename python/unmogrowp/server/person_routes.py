@@ -26,6 +26,8 @@ class Receipt(msgspec.Struct):
     id_sha256: str
     erased_at: str
     rows: dict[str, int]
+    public_key: str
+    signature: str
 
 
 @delete(

@@ -17,6 +17,11 @@ fn context() -> Context<'static> {
     Context { limits: Limits { depth: 100, ..Limits::default() }, ..Context::default() }
 }
 
+/// So many cases, and with `PROOFS=200` two hundred times as many.
+fn times(cases: u32) -> u32 {
+    cases * std::env::var("PROOFS").map_or(1, |factor| factor.parse::<u32>().unwrap())
+}
+
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -226,7 +231,7 @@ fn escaped(json: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(times(1_500)))]
 
     #[test]
     fn good_events_keep_every_value(event in event()) {
@@ -332,7 +337,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(times(150)))]
 
     #[test]
     fn a_line_means_the_same_alone_and_among_others(

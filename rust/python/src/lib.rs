@@ -12,6 +12,7 @@ mod inlets;
 mod intake;
 mod journeys;
 mod schema;
+mod seal;
 mod shipping;
 mod simulate;
 mod table;
@@ -44,6 +45,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::schema::schema;
+    #[pymodule_export]
+    use crate::seal::{is_sealed, seal};
     #[pymodule_export]
     use crate::shipping::{Batch, SpoolReader};
     #[pymodule_export]
