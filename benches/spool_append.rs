@@ -2,7 +2,12 @@
 //!
 //! `cargo run --release -p unmogrowp-spool --example spool_append -- DIR [BYTES] [ROUNDS]`
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for developers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a program for developers"
+)]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
