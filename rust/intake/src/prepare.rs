@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, FixedSizeBinaryArray, RecordBatch};
 use unmogrowp_core::dedup::Id;
 use unmogrowp_core::limits::Limits;
-use unmogrowp_core::parse::{Context, parse};
+use unmogrowp_core::parse::{Context, ip, parse};
 use unmogrowp_core::reject::Reject;
 use unmogrowp_core::schema::{self, at};
 use unmogrowp_core::{decompress, inlet, row};
@@ -191,15 +191,17 @@ fn encode_rejects(
         let at = |byte| usize::try_from(byte).unwrap_or(usize::MAX);
         let (start, stop) = (at(reject.start), at(reject.stop));
         let stop = stop.min(start.saturating_add(limits.reject_raw_bytes));
-        body.get(start..stop).unwrap_or_default()
+        let raw = body.get(start..stop).unwrap_or_default();
+        if request.truncate_ip { ip::truncated(raw) } else { Cow::Borrowed(raw) }
     };
-    let bytes: usize = rejects.iter().map(|reject| raw(reject).len()).sum();
-    let per_frame = (rejects.len() * FRAME_BYTES / bytes.max(1)).max(1);
-    let frame = |rejects: &[Reject]| {
+    let kept: Vec<_> = rejects.iter().map(|reject| (reject, raw(reject))).collect();
+    let bytes: usize = kept.iter().map(|(_, raw)| raw.len()).sum();
+    let per_frame = (kept.len() * FRAME_BYTES / bytes.max(1)).max(1);
+    let frame = |kept: &[(&Reject, Cow<'_, [u8]>)]| {
         let mut payload = Vec::new();
-        let raws = rejects.iter().map(|reject| (reject, raw(reject)));
+        let raws = kept.iter().map(|(reject, raw)| (*reject, &**raw));
         row::encode_rejects(request.app_id, request.received_at_us, raws, &mut payload);
-        (u32::try_from(rejects.len()).unwrap_or(u32::MAX), payload)
+        (u32::try_from(kept.len()).unwrap_or(u32::MAX), payload)
     };
-    rejects.chunks(per_frame).map(frame).collect()
+    kept.chunks(per_frame).map(frame).collect()
 }

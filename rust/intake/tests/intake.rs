@@ -125,6 +125,19 @@ fn answer_counts_every_record_once() {
 }
 
 #[test]
+fn rejects_keep_no_whole_address_where_events_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let intake = open(Arc::new(Local), dir.path());
+    let body = b"{\"event_name\":7,\"ip\":\"10.1.2.3\"}\nnonsense from 2001:db8:1:2::3\n";
+    let (status, _) = send(&intake, &Request { truncate_ip: true, ..request(body) });
+    assert_eq!(status, 200);
+    let kept = rejects(Arc::new(Local), dir.path());
+    let raws: Vec<_> = kept.iter().map(|reject| &reject.raw[..]).collect();
+    let expected = ["{\"event_name\":7,\"ip\":\"10.1.2.0\"}", "nonsense from 2001:db8:1::"];
+    assert_eq!(raws, expected.map(str::as_bytes));
+}
+
+#[test]
 fn duplicates_are_known_across_requests_and_restarts_and_apps_do_not_meet() {
     let dir = tempfile::tempdir().unwrap();
     let body = events(&["a", "b"]);

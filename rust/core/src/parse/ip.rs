@@ -1,6 +1,7 @@
 //! Addresses: text in, 16 bytes out, IPv4 mapped into IPv6.
 
-use core::net::Ipv6Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
+use std::borrow::Cow;
 
 /// The first twelve bytes of a mapped IPv4 address.
 const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
@@ -73,11 +74,45 @@ pub fn truncate(mut bytes: [u8; 16]) -> [u8; 16] {
     bytes
 }
 
+/// A text with every address in it truncated, wherever it stands.
+pub fn truncated(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':');
+    let mut made: Vec<u8> = Vec::new();
+    let (mut kept, mut at) = (0, 0);
+    while let Some(start) = text[at..].iter().position(is_part).map(|more| at + more) {
+        let stop = text[start..].iter().position(|byte| !is_part(byte));
+        let stop = stop.map_or(text.len(), |more| start + more);
+        // A colon before a bare number, a dot that ends a sentence.
+        let run = &text[start..stop];
+        let front = usize::from(run.starts_with(b":") && !run.starts_with(b"::"));
+        let back = usize::from(run.ends_with(b".") || run.ends_with(b":") && !run.ends_with(b"::"));
+        let (first, last) = (start + front, stop.saturating_sub(back).max(start + front));
+        if let Some(address) = parse(&text[first..last]) {
+            made.extend_from_slice(&text[kept..first]);
+            made.extend_from_slice(written(truncate(address)).as_bytes());
+            kept = last;
+        }
+        at = stop;
+    }
+    if kept == 0 {
+        return Cow::Borrowed(text);
+    }
+    made.extend_from_slice(&text[kept..]);
+    Cow::Owned(made)
+}
+
+fn written(bytes: [u8; 16]) -> String {
+    match bytes {
+        [.., a, b, c, d] if bytes[..12] == MAPPED => Ipv4Addr::new(a, b, c, d).to_string(),
+        _ => Ipv6Addr::from(bytes).to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use super::{parse, truncate};
+    use super::{parse, truncate, truncated};
 
     #[test]
     fn addresses_agree_with_the_standard_library() {
@@ -116,6 +151,27 @@ mod tests {
             });
             assert_eq!(parse(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn addresses_in_a_text_are_truncated_wherever_they_stand() {
+        for (text, expected) in [
+            (r#"{"ip":"10.1.2.3","x":1}"#, r#"{"ip":"10.1.2.0","x":1}"#),
+            (r#"{"ip":10.1.2.33,"#, r#"{"ip":10.1.2.0,"#),
+            ("from 10.1.2.3.", "from 10.1.2.0."),
+            ("10.1.2.3", "10.1.2.0"),
+            ("[2001:db8:1:2::9]:80", "[2001:db8:1::]:80"),
+            ("2001:db8:1:2::9 and 1.2.3.4", "2001:db8:1:: and 1.2.3.0"),
+            ("at 12:30:59, version 1.2.3, 1e5", "at 12:30:59, version 1.2.3, 1e5"),
+            ("", ""),
+        ] {
+            let made = truncated(text.as_bytes());
+            assert_eq!(std::str::from_utf8(&made).unwrap(), expected);
+        }
+        let mut damaged = b"\xff10.1.2.3\xfe".to_vec();
+        assert_eq!(&*truncated(&damaged), b"\xff10.1.2.0\xfe");
+        damaged.truncate(4);
+        assert_eq!(&*truncated(&damaged), &damaged[..]);
     }
 
     #[test]
