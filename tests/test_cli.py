@@ -4,6 +4,7 @@ import csv
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import unmogrowp as ug
 from unmogrowp import _core
 from unmogrowp.cli import main
 
@@ -422,6 +424,26 @@ def test_the_doctor_names_where_each_setting_came_from(
     _, table, _ = cli("doctor")
     assert "secret" not in table
     assert "UNMOGROWP_SPOOL__IDS_MAX" in table
+
+
+def test_the_doctor_tries_every_part(cli: Cli, tmp_path: Path) -> None:
+    cli("apps", "create", "app", "--name", "App", "--data-dir", "data")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        (tmp_path / "unmogrowp.toml").write_text(
+            f'port = {port}\n[warehouse]\ndsn = "http://ug:secret@127.0.0.1:1/db"\n'
+        )
+        code, said, _ = cli("doctor", "--json", "--data-dir", "data")
+    assert code == 1
+    assert "secret" not in said
+    findings = json.loads(said)["findings"]
+    wrong = {what for what, finding in findings.items() if not finding["is_good"]}
+    assert wrong >= {"port", "warehouse"}
+    assert f"127.0.0.1:{port}" in findings["port"]["said"]
+    assert findings["catalog"] == {"is_good": True, "said": "1 apps"}
+    assert "a sync takes" in findings["data directory"]["said"]
+    assert ug.info().simd in findings["library"]["said"]
+    assert findings["open files"]["said"]
 
 
 def test_the_doctor_notices_a_server_that_is_gone(cli: Cli, tmp_path: Path) -> None:
