@@ -49,7 +49,7 @@ chaos: develop ## every fault at full size, and docs/durability.md (about 10 min
 proofs: ## 100,000 schedules of the spool; the parser beside serde_json on 2 million inputs
 	SPOOL_SEEDS=0..100000 $(CARGO) test --locked -p unmogrowp-spool --profile $(PROFILE) --quiet \
 		whatever_breaks
-	PROOFS=200 $(CARGO) test --locked -p unmogrowp-core --profile $(PROFILE) --quiet \
+	PROOFS=150 $(CARGO) test --locked -p unmogrowp-core --profile $(PROFILE) --quiet \
 		--test parse_oracle
 
 bench: build ## every gate, on the wheel that ships: claim, measured, margin
