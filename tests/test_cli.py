@@ -266,6 +266,18 @@ def test_attribute_credits_models_side_by_side(cli: Cli, events: Path, tmp_path:
     assert cli(*words, "--click-lookback", "1h")[1].splitlines()[-1].startswith("(unattributed)")
 
 
+def test_attribute_says_how_sure_it_is(cli: Cli, events: Path, tmp_path: Path) -> None:
+    output = tmp_path / "credit.csv"
+    words = ["attribute", str(events), "--model", "linear", "-o", str(output)]
+    assert cli(*words, "--intervals", "0.9", "--seed", "3")[0] == 0
+    (row, *_) = csv.DictReader(output.read_text().splitlines())
+    low, point, high = (float(row[f"linear_conversions{end}"]) for end in ("_low", "", "_high"))
+    assert 0 <= low <= point < high
+    code, _, said = cli(*words, "--intervals", "90")
+    assert code == 1
+    assert "share between 0 and 1" in said
+
+
 def test_attribute_takes_touches_and_conversions(cli: Cli, tmp_path: Path) -> None:
     import datetime as dt
 

@@ -337,9 +337,14 @@ def cohorts(
     One row per cohort and currency.
     """
 
-def compare(journeys: Journeys, models: Sequence[tuple[str, Rule]]) -> Batches:
+def compare(
+    journeys: Journeys,
+    models: Sequence[tuple[str, Rule]],
+    *,
+    bootstrap: tuple[float, int, int] | None = None,
+) -> Batches:
     """
-    One row per channel, columns per model.
+    One row per channel, columns per model; `bootstrap` is level, resamples and seed.
     """
 
 def credits(

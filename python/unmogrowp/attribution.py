@@ -295,16 +295,31 @@ def attribute(journeys: Journeys, model: Model) -> Table:
     return Table(_core.attribute(_checked(journeys).core, _checked_model(model).rule()))
 
 
-def compare(journeys: Journeys, models: Iterable[Model]) -> Table:
+def compare(
+    journeys: Journeys,
+    models: Iterable[Model],
+    *,
+    intervals: float | None = None,
+    resamples: int = 200,
+    seed: int = 0,
+) -> Table:
     """Set models side by side.
 
     Args:
         journeys: From `ug.journeys` or `Journeys.from_paths`.
         models: Any number of models; `name=` tells two of a kind apart.
+        intervals: How sure to be, e.g. `0.95`: adds the interval in which that share of the
+            resamples of a bootstrap over people lies (percentiles, Efron 1979). Each person stands
+            in a resample a Poisson(1) number of times (Chamandy et al. 2012), so that how many
+            people there are varies as well, as it would in another month. People who never
+            converted, and aggregated paths, count journey by journey.
+        resamples: How many, from 2 to 10,000.
+        seed: The same seed gives the same intervals, on any number of threads.
 
     Returns:
         One row per channel in ascending order, the null channel and `(unattributed)` last:
-        `channel`, then of each model `<name>_conversions` and, where there is a value,
+        `channel`, then of each model `<name>_conversions`, with intervals
+        `<name>_conversions_low` and `<name>_conversions_high`, and, where there is a value,
         `<name>_value`. Journeys with a currency have a column `currency` after `channel` and a row
         for each channel and each currency among the conversions.
 
@@ -316,13 +331,22 @@ def compare(journeys: Journeys, models: Iterable[Model]) -> Table:
     ['a', 'b', 'c', '(unattributed)']
     >>> [round(credit, 9) for credit in shown.column("position_based_conversions").to_pylist()]
     [4.0, 2.0, 4.0, 0.0]
+    >>> paths = pa.table({"path": ["a", "b"], "conversions": [10_000, 100]})
+    >>> shown = compare(ug.Journeys.from_paths(paths), [Linear()], intervals=0.95)
+    >>> low, high = (shown.column(f"linear_conversions_{end}") for end in ("low", "high"))
+    >>> 9_700 < low.to_pylist()[0] < 9_900 and 10_100 < high.to_pylist()[0] < 10_300
+    True
     """
     if isinstance(models, Iterable):
         listed = [_checked_model(model) for model in models]
     else:
         raise TypeError(f"models must be a list, got `{models!r}`\nhint: write [{models!r}]")
     rules = [(model.name, model.rule()) for model in listed]
-    return Table(_core.compare(_checked(journeys).core, rules))
+    bootstrap = None
+    if intervals is not None:
+        count = _whole("resamples", resamples)
+        bootstrap = (float(intervals), count, _whole("seed", seed) % 2**64)
+    return Table(_core.compare(_checked(journeys).core, rules, bootstrap=bootstrap))
 
 
 class Effects(Table):

@@ -23,8 +23,8 @@ and reports count differences: anything but 0 is a fault of ours. `tests/chaos` 
 A `kill -9` does not lose what the operating system holds. Writes that are torn, reordered or
 lost in a power cut are the matter of the simulated disk below the spool
 (`rust/spool/tests/recovery.rs`): `make proofs` runs the spool on 100,000 schedules of such faults,
-`make test` on 20,000. A schedule that fails names its seed, and `SPOOL_SEEDS=4711..4712` repeats it.
-A segment cut at any byte, or with any one bit turned round, gives every commit that is whole.
+`make test` on 20,000. A schedule that fails names its seed; `SPOOL_SEEDS=4711..4712` repeats it. A
+segment cut at any byte, or with any one bit turned round, gives every commit that is whole.
 """
 
 

@@ -52,6 +52,14 @@ def add(commands: Commands) -> None:
         default="partition",
         help="partition: a conversion consumes its touches (default); overlap: it does not",
     )
+    parser.add_argument(
+        "--intervals",
+        type=float,
+        metavar="SHARE",
+        help="how sure to be, e.g. 0.95: adds the interval of each model's conversions",
+    )
+    parser.add_argument("--resamples", type=int, default=200, help="for intervals (default: 200)")
+    parser.add_argument("--seed", type=int, default=0, help="for intervals (default: 0)")
     outputs = ", ".join(OUTPUTS)
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=f"one of {outputs}")
     parser.set_defaults(run=run)
@@ -65,7 +73,13 @@ def run(options: argparse.Namespace) -> int:
     models = [_model(name) for name in options.models or [MODEL]]
     try:
         journeys = _journeys(read_table(options.file), options)
-        credit = compare(journeys, models)
+        credit = compare(
+            journeys,
+            models,
+            intervals=options.intervals,
+            resamples=options.resamples,
+            seed=options.seed,
+        )
     except (ValueError, TypeError) as error:
         raise UnmogrowpError(str(error)) from error
     note(f"{journeys!r}")

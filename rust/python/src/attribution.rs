@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use unmogrowp_core::attribution::{self, Model, ModelError};
+use unmogrowp_core::attribution::{self, Bootstrap, Model, ModelError};
 use unmogrowp_core::journey::EventSettings;
 
 use crate::door::{Door, effort};
@@ -83,18 +83,23 @@ pub(crate) fn attribute(py: Python<'_>, journeys: &Journeys, rule: &Rule) -> PyR
     py.enter_long(made).map(|(schema, batches)| Batches::new(schema, batches))
 }
 
-/// One row per channel, columns per model.
+/// One row per channel, columns per model; `bootstrap` is level, resamples and seed.
 #[pyfunction]
+#[pyo3(signature = (journeys, models, *, bootstrap=None))]
 pub(crate) fn compare(
     py: Python<'_>,
     journeys: &Journeys,
     models: Vec<(String, PyRef<'_, Rule>)>,
+    bootstrap: Option<(f64, usize, u64)>,
 ) -> PyResult<Batches> {
     let own = |(name, rule): (String, PyRef<'_, Rule>)| (name, rule.0.clone());
     let models: Vec<_> = models.into_iter().map(own).collect();
     let journeys = journeys.inner.clone();
-    py.enter_long(move |stop| attribution::compare(&journeys, &models, effort(stop)).map_err(Unfit))
-        .map(Batches::from)
+    let bootstrap = bootstrap.map(|(level, resamples, seed)| Bootstrap { level, resamples, seed });
+    py.enter_long(move |stop| {
+        attribution::compare(&journeys, &models, bootstrap, effort(stop)).map_err(Unfit)
+    })
+    .map(Batches::from)
 }
 
 /// One row per channel with its removal effect, and the probability that a path converts.

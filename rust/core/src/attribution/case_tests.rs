@@ -202,7 +202,7 @@ fn chunks_and_slices_of_a_table_give_the_same_bytes() {
             .iter()
             .map(|name| ((*name).to_owned(), Model::parse(name).unwrap()))
             .collect();
-        let compared = |journeys: &Journeys| compare(journeys, &models, effort()).unwrap();
+        let compared = |journeys: &Journeys| compare(journeys, &models, None, effort()).unwrap();
         assert_eq!(compared(&whole), compared(&parts), "{}", case["name"]);
     }
 }
@@ -254,7 +254,7 @@ fn paths_of_the_cases_earn_what_they_should() {
                 _ => Model::shapley("subset"),
             };
             let models = [(name.clone(), model.unwrap())];
-            let table = compare(&journeys, &models, effort()).unwrap();
+            let table = compare(&journeys, &models, None, effort()).unwrap();
             let channels = table.column(0).as_string::<i32>();
             let credit = table.column(1).as_primitive::<Float64Type>();
             for row in 0..table.num_rows() - 1 {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 
+use super::intervals::{Bootstrap, intervals};
 use super::sum::ExactSum;
-use super::{Model, ModelError, Rule, Study};
+use super::{Model, ModelError, RESAMPLES_MAX, Rule, Study};
 use crate::column::{NULL, TableError, narrow};
 use crate::journey::{Effort, Journey, Journeys, Touch, UNATTRIBUTED, Who};
 
 /// `channel`, `currency` where the journeys have one, then `<name>_conversions` and where there is
-/// a value `<name>_value` of each model.
+/// a value `<name>_value` of each model; with a bootstrap also `<name>_conversions_low` and
+/// `<name>_conversions_high`.
 ///
 /// Channels ascend; the null channel and then `(unattributed)` come last. With currencies there is
 /// one row per channel and currency, the null currency last.
@@ -21,8 +23,14 @@ use crate::journey::{Effort, Journey, Journeys, Touch, UNATTRIBUTED, Who};
 pub fn compare(
     journeys: &Journeys,
     models: &[(String, Model)],
+    bootstrap: Option<Bootstrap>,
     effort: Effort<'_>,
 ) -> Result<RecordBatch, ModelError> {
+    if let Some(Bootstrap { level, resamples, .. }) = bootstrap
+        && !(level > 0.0 && level < 1.0 && (2..=RESAMPLES_MAX).contains(&resamples))
+    {
+        return Err(ModelError::Bootstrap(level, resamples));
+    }
     for (index, (name, _)) in models.iter().enumerate() {
         if models[..index].iter().any(|(other, _)| other == name) {
             return Err(ModelError::SameName(name.clone()));
@@ -36,7 +44,8 @@ pub fn compare(
             None => Column::Touches(Rule::new(model, journeys, &study, effort)?),
         });
     }
-    let make = || (Totals::new(journeys, columns.len()), Desk::default());
+    let grid = Grid::new(journeys);
+    let make = || (Totals::new(&grid, columns.len()), Desk::default());
     let made = journeys.fold(Who::Converting, effort, make, |(totals, desk), person| {
         let mut scratch = std::mem::take(&mut desk.scratch);
         person.journeys(journeys.lens(), &mut scratch, |index, journey| {
@@ -45,9 +54,9 @@ pub fn compare(
         desk.scratch = scratch;
     })?;
     let totals = made.into_iter().map(|(totals, _)| totals);
-    let totals =
-        totals.reduce(Totals::join).unwrap_or_else(|| Totals::new(journeys, columns.len()));
-    Ok(totals.finish(models, &columns)?)
+    let totals = totals.reduce(Totals::join).unwrap_or_else(|| Totals::new(&grid, columns.len()));
+    let made = bootstrap.map(|bootstrap| intervals(&grid, models, bootstrap, effort));
+    Ok(totals.finish(models, &columns, made.transpose()?.as_deref())?)
 }
 
 /// How a model shares conversions.
@@ -90,21 +99,16 @@ struct Worth {
     value: Option<f64>,
 }
 
-/// What each channel, currency and model has so far.
-struct Totals<'a> {
-    journeys: &'a Journeys,
-    models: usize,
+/// A cell for each channel and currency.
+pub(super) struct Grid<'a> {
+    pub(super) journeys: &'a Journeys,
     /// Currency numbers in order of their rows, and the place of each number.
     currencies: Vec<u32>,
     currency_places: Vec<usize>,
-    conversions: Vec<ExactSum>,
-    values: Vec<ExactSum>,
-    /// By currency: what conversions with touches are worth.
-    attributed: Vec<(ExactSum, ExactSum)>,
 }
 
-impl<'a> Totals<'a> {
-    fn new(journeys: &'a Journeys, models: usize) -> Self {
+impl<'a> Grid<'a> {
+    pub(super) fn new(journeys: &'a Journeys) -> Self {
         let currencies = currencies(journeys);
         let known = journeys.conversions().currencies.as_ref().map_or(0, |(_, names)| names.len());
         // The place after the last number is the null currency's.
@@ -112,26 +116,59 @@ impl<'a> Totals<'a> {
         for (place, id) in currencies.iter().enumerate() {
             currency_places[(*id as usize).min(known)] = place;
         }
-        let cells = (journeys.channels().names.len() + 2) * currencies.len() * models;
-        let values = if journeys.conversions().values.is_some() { cells } else { 0 };
-        let attributed = vec![Default::default(); currencies.len()];
-        Self {
-            journeys,
-            models,
-            currencies,
-            currency_places,
-            conversions: vec![ExactSum::default(); cells],
-            values: vec![ExactSum::default(); values],
-            attributed,
-        }
+        Self { journeys, currencies, currency_places }
     }
 
-    fn slot_of(&self, channel: Option<u32>) -> usize {
+    /// How many currencies there are, the null one among them; one where there is no such column.
+    pub(super) fn places(&self) -> usize {
+        self.currencies.len()
+    }
+
+    pub(super) fn cells(&self) -> usize {
+        (self.unattributed() + 1) * self.places()
+    }
+
+    pub(super) fn cell(&self, slot: usize, place: usize) -> usize {
+        slot * self.places() + place
+    }
+
+    /// The place of a conversion's currency.
+    pub(super) fn place(&self, index: usize) -> usize {
+        let currencies = self.journeys.conversions().currencies.as_ref();
+        currencies
+            .map_or(0, |(ids, names)| self.currency_places[(ids[index] as usize).min(names.len())])
+    }
+
+    pub(super) fn slot(&self, channel: Option<u32>) -> usize {
         channel.map_or(self.journeys.channels().null(), |channel| channel as usize)
     }
 
-    fn unattributed(&self) -> usize {
+    pub(super) fn unattributed(&self) -> usize {
         self.journeys.channels().null() + 1
+    }
+}
+
+/// What each cell and model has so far.
+struct Totals<'a> {
+    grid: &'a Grid<'a>,
+    models: usize,
+    conversions: Vec<ExactSum>,
+    values: Vec<ExactSum>,
+    /// By currency: what conversions with touches are worth.
+    attributed: Vec<(ExactSum, ExactSum)>,
+}
+
+impl<'a> Totals<'a> {
+    fn new(grid: &'a Grid<'a>, models: usize) -> Self {
+        let cells = grid.cells() * models;
+        let values = if grid.journeys.conversions().values.is_some() { cells } else { 0 };
+        Self {
+            grid,
+            models,
+            conversions: vec![ExactSum::default(); cells],
+            values: vec![ExactSum::default(); values],
+            attributed: vec![Default::default(); grid.places()],
+        }
     }
 
     /// Share a conversion among its touches by every rule.
@@ -142,18 +179,15 @@ impl<'a> Totals<'a> {
         columns: &[Column<'_>],
         desk: &mut Desk,
     ) {
-        let conversions = self.journeys.conversions();
-        let place = conversions
-            .currencies
-            .as_ref()
-            .map_or(0, |(ids, names)| self.currency_places[(ids[index] as usize).min(names.len())]);
+        let grid = self.grid;
+        let place = grid.place(index);
         let worth = Worth {
-            conversions: self.journeys.weight(index),
-            value: conversions.values.as_ref().map(|values| values[index]),
+            conversions: grid.journeys.weight(index),
+            value: grid.journeys.conversions().values.as_ref().map(|values| values[index]),
         };
-        let cell = |slot| (slot * self.currencies.len() + place) * self.models;
+        let cell = |slot| grid.cell(slot, place) * self.models;
         if journey.touches.is_empty() {
-            let cell = cell(self.unattributed());
+            let cell = cell(grid.unattributed());
             (0..columns.len()).for_each(|model| self.add(cell + model, 1.0, worth));
             return;
         }
@@ -162,7 +196,7 @@ impl<'a> Totals<'a> {
         attributed.1.add(worth.value.unwrap_or_default());
         let Desk { cells, weights, .. } = desk;
         cells.clear();
-        cells.extend(journey.touches.iter().map(|touch| cell(self.slot_of(touch.channel()))));
+        cells.extend(journey.touches.iter().map(|touch| cell(grid.slot(touch.channel()))));
         weights.resize(journey.touches.len(), 0.0);
         for (model, column) in columns.iter().enumerate() {
             let Column::Touches(rule) = column else { continue };
@@ -196,8 +230,8 @@ impl<'a> Totals<'a> {
 
     /// Slots in order of their rows, with what the row is called.
     fn rows(&self) -> Vec<(usize, Option<&str>)> {
-        let mut rows = self.journeys.channels().in_order();
-        rows.push((self.unattributed(), Some(UNATTRIBUTED)));
+        let mut rows = self.grid.journeys.channels().in_order();
+        rows.push((self.grid.unattributed(), Some(UNATTRIBUTED)));
         rows
     }
 
@@ -205,15 +239,16 @@ impl<'a> Totals<'a> {
         &self,
         models: &[(String, Model)],
         made: &[Column<'_>],
+        intervals: Option<&[Vec<(f64, f64)>]>,
     ) -> Result<RecordBatch, TableError> {
-        let rows = self.rows();
-        let each = self.currencies.len();
+        let (grid, rows) = (self.grid, self.rows());
+        let each = grid.places();
         let channels = rows.iter().flat_map(|(_, name)| std::iter::repeat_n(*name, each));
         let mut fields = vec![Field::new("channel", DataType::Utf8, true)];
         let mut columns: Vec<ArrayRef> = vec![Arc::new(channels.collect::<StringArray>())];
-        if let Some((_, names)) = &self.journeys.conversions().currencies {
+        if let Some((_, names)) = &grid.journeys.conversions().currencies {
             let name = |id: &u32| (*id != NULL).then(|| names[*id as usize].as_str());
-            let texts = rows.iter().flat_map(|_| self.currencies.iter().map(name));
+            let texts = rows.iter().flat_map(|_| grid.currencies.iter().map(name));
             fields.push(Field::new("currency", DataType::Utf8, true));
             columns.push(Arc::new(texts.collect::<StringArray>()));
         }
@@ -223,6 +258,21 @@ impl<'a> Totals<'a> {
                     let field = format!("{name}_{}", what.name());
                     fields.push(Field::new(field, DataType::Float64, false));
                     columns.push(Arc::new(Float64Array::from(sums)));
+                }
+                if let (What::Conversions, Some(intervals)) = (what, intervals) {
+                    let ends = |at: fn(&(f64, f64)) -> f64| {
+                        let cells = rows.iter().flat_map(|(slot, _)| {
+                            (0..each).map(|place| at(&intervals[model][grid.cell(*slot, place)]))
+                        });
+                        Arc::new(Float64Array::from_iter_values(cells)) as ArrayRef
+                    };
+                    for (end, cells) in
+                        [("low", ends(|ends| ends.0)), ("high", ends(|ends| ends.1))]
+                    {
+                        let field = format!("{name}_conversions_{end}");
+                        fields.push(Field::new(field, DataType::Float64, false));
+                        columns.push(cells);
+                    }
                 }
             }
         }
@@ -244,7 +294,7 @@ impl<'a> Totals<'a> {
         if sums.is_empty() {
             return None;
         }
-        let each = self.currencies.len();
+        let each = self.grid.places();
         let cell = |row: usize, place: usize| match made {
             // Rows are in the order of ranks; behind them stands the row that is no channel.
             Column::Whole(shares) if row < shares.len() => {
@@ -252,7 +302,7 @@ impl<'a> Totals<'a> {
                 let all = if what == What::Conversions { conversions } else { value };
                 shares[row] * all.value()
             }
-            _ => sums[(rows[row].0 * each + place) * self.models + model].value(),
+            _ => sums[self.grid.cell(rows[row].0, place) * self.models + model].value(),
         };
         let places = (0..rows.len()).flat_map(|row| (0..each).map(move |place| (row, place)));
         Some(places.map(|(row, place)| cell(row, place)).collect())

@@ -4,6 +4,8 @@ mod compare;
 mod counterfactual;
 mod credits;
 mod dense;
+mod draws;
+mod intervals;
 mod markov;
 mod paths;
 mod removal;
@@ -16,6 +18,7 @@ use thiserror::Error;
 
 pub use compare::compare;
 pub use credits::credits;
+pub use intervals::Bootstrap;
 pub use markov::Removal;
 pub use paths::paths;
 pub use removal::removal_effects;
@@ -74,6 +77,13 @@ pub enum ModelError {
     /// Removal effects of a model that removes nothing.
     #[error("removal effects are Markov's, got another model\nhint: pass ug.Markov()")]
     NotMarkov,
+    /// A level that is no share, or too few or many resamples.
+    #[error(
+        "intervals must be a share between 0 and 1, resamples from 2 to {max}, got `{0}`, `{1}`\n\
+         hint: e.g. intervals=0.95, resamples=200",
+        max = RESAMPLES_MAX
+    )]
+    Bootstrap(f64, usize),
     /// Two columns would have the same name.
     #[error("two models are named `{0}`\nhint: give one of them another `name=`")]
     SameName(String),
@@ -148,6 +158,9 @@ pub enum Game {
     /// The conversion rate of journeys inside it.
     ConversionRate,
 }
+
+/// More resamples change the third digit of an interval.
+const RESAMPLES_MAX: usize = 10_000;
 
 /// The longest memory of a chain.
 const ORDER_MAX: usize = 8;

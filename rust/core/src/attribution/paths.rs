@@ -87,7 +87,7 @@ fn steps_of<'a>(ends: &[usize], steps: &'a [u32], index: usize) -> &'a [u32] {
 
 /// Paths as they are found, with their counts.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     table: HashTable<u32>,
     ends: Vec<usize>,
     steps: Vec<u32>,
@@ -100,7 +100,13 @@ impl Found {
         steps_of(&self.ends, &self.steps, index)
     }
 
-    fn add(&mut self, path: &[u32], conversions: f64, nulls: f64) {
+    /// Each path with how often it did not convert, as they were found.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u32], f64)> {
+        (0..self.counts.len()).map(|index| (self.path(index), self.counts[index].1))
+    }
+
+    /// Count a path; its number.
+    pub(super) fn add(&mut self, path: &[u32], conversions: f64, nulls: f64) -> u32 {
         let Self { table, ends, steps, counts, hasher } = self;
         let known = |index: u32| steps_of(ends, steps, index as usize);
         let is_same = |index: &u32| known(*index) == path;
@@ -119,6 +125,7 @@ impl Found {
         let counts = &mut counts[index as usize];
         counts.0 += conversions;
         counts.1 += nulls;
+        index
     }
 }
 
@@ -138,25 +145,49 @@ impl Paths {
         let mut all = Found::default();
         for (found, _) in made {
             for (index, (conversions, nulls)) in found.counts.iter().enumerate() {
-                all.add(found.path(index), *conversions, *nulls);
+                let _ = all.add(found.path(index), *conversions, *nulls);
             }
         }
-        Ok(Self::sorted(&all, ranks.len))
+        Ok(Self::sorted(&all, ranks.len).0)
     }
 
-    fn sorted(found: &Found, channels: usize) -> Self {
+    /// In order, and where each went.
+    pub(super) fn sorted(found: &Found, channels: usize) -> (Self, Vec<u32>) {
         let mut order: Vec<usize> = (0..found.counts.len()).collect();
         order.sort_unstable_by_key(|index| found.path(*index));
+        let mut places = vec![0; order.len()];
         let mut paths = Self { channels, ..Self::default() };
         for index in order {
-            paths.steps.extend_from_slice(found.path(index));
-            paths.ends.push(paths.steps.len());
-            paths.conversions.push(found.counts[index].0);
-            paths.nulls.push(found.counts[index].1);
+            places[index] = narrow(paths.len());
+            let (conversions, nulls) = found.counts[index];
+            paths.push(found.path(index), conversions, nulls);
         }
-        let lengths: BTreeSet<usize> = (0..paths.len()).map(|at| paths.path(at).len()).collect();
-        paths.lengths = lengths.into_iter().collect();
+        paths.measure();
+        (paths, places)
+    }
+
+    /// The same paths with other counts; those without any are left out.
+    pub(super) fn resampled(&self, counts: impl Iterator<Item = (f64, f64)>) -> Self {
+        let mut paths = Self { channels: self.channels, ..Self::default() };
+        for (index, (conversions, nulls)) in counts.enumerate() {
+            if conversions + nulls > 0.0 {
+                paths.push(self.path(index), conversions, nulls);
+            }
+        }
+        paths.measure();
         paths
+    }
+
+    fn push(&mut self, path: &[u32], conversions: f64, nulls: f64) {
+        self.steps.extend_from_slice(path);
+        self.ends.push(self.steps.len());
+        self.conversions.push(conversions);
+        self.nulls.push(nulls);
+    }
+
+    fn measure(&mut self) {
+        let lengths: BTreeSet<usize> = (0..self.len()).map(|at| self.path(at).len()).collect();
+        self.lengths = lengths.into_iter().collect();
     }
 
     /// How many there are.
@@ -215,13 +246,13 @@ impl Scratch {
             if !journey.touches.is_empty() {
                 path.clear();
                 path.extend(journey.touches.iter().map(|touch| ranks.rank(touch.channel())));
-                found.add(path, journeys.weight(index), journeys.nulls(index));
+                let _ = found.add(path, journeys.weight(index), journeys.nulls(index));
             }
         });
         person.unconverted(journeys.lens(), |touches| {
             path.clear();
             path.extend(touches.map(|touch| ranks.rank(touch.channel())));
-            found.add(path, 0.0, 1.0);
+            let _ = found.add(path, 0.0, 1.0);
         });
     }
 }

@@ -150,6 +150,11 @@ impl Tag {
 pub struct Touch(Step);
 
 impl Touch {
+    /// One of which only the channel is known.
+    pub(crate) fn of_channel(number: Option<u32>) -> Self {
+        Self(Step { tag: number.map_or_else(Tag::default, Tag::touch), ..Step::default() })
+    }
+
     /// When, in microseconds.
     pub fn time(&self) -> i64 {
         self.0.time
