@@ -25,7 +25,7 @@ pytestmark = pytest.mark.service
 BOMB_BYTES = 1 << 30
 BLOCK = bytes(1 << 20)
 GROWTH_KIB_MAX = 200 << 10
-BODY_S = 3
+BODY_S, HEAD_S = 3, 10
 CONNECTIONS = 10_000
 OTHER = "com.example.other"
 
@@ -44,7 +44,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def is_well(server: Server) -> bool:
     """Whether it still takes an event."""
-    return server.post(ndjson([event(time.time_ns())])).status_code == 200
+    receipt = server.post(ndjson([event(1, event_id=os.urandom(8).hex())]))
+    return receipt.status_code == 200 and receipt.json()["stored"] == 1
 
 
 def peak_kib(server: Server) -> int:
@@ -145,6 +146,35 @@ def test_a_body_that_trickles_in_is_cut_off(server: Server) -> None:
         assert b" 408 " in answer.splitlines()[0]
         assert b"limits.body_seconds" in answer
         assert time.monotonic() - started < BODY_S + 3
+    assert is_well(server)
+
+
+def test_a_head_that_trickles_in_is_cut_off(server: Server) -> None:
+    with connected(server) as connection:
+        connection.settimeout(HEAD_S + 5)
+        connection.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        started = time.monotonic()
+        said(connection)
+        assert time.monotonic() - started < HEAD_S + 3
+    assert is_well(server)
+
+
+def test_text_that_looks_like_sql_is_text(server: Server) -> None:
+    nasty = "x'; DROP TABLE events; -- {app_id:String} \\' \" `"
+    fields = {"event_name": nasty, "source": nasty, "user_id": nasty, "campaign": nasty}
+    body = ndjson([event(9, event_id="sql", **fields, properties={nasty: nasty})])
+    receipt = server.post(body).json()
+    assert receipt["stored"] == 1, receipt
+    server.settle()
+    found = server.get("/v1/events", event_name=nasty).text
+    stored = [json.loads(line) for line in found.splitlines()]
+    assert [row["source"] for row in stored] == [nasty]
+    for path in ("attribution", "paths", "overview", "campaigns", "cohorts"):
+        query = {"conversion": nasty, "currency": nasty} if path in {"attribution", "paths"} else {}
+        answer = server.get(f"/v1/reports/{path}", **query)
+        assert answer.status_code == 200, answer.text
+    answer = server.get("/v1/reports/overview", app_id=nasty)
+    assert answer.status_code == 403
     assert is_well(server)
 
 
