@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("chdb")
 pytest.importorskip("clickhouse_connect")
 
+from clickhouse_over_http import clickhouse
 from house import House
 from serving import event
 
@@ -21,10 +22,12 @@ MONTH = dt.timedelta(days=31)
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path, f"chdb://{tmp_path}/warehouse")
-    house.create("brief", "lasting")
-    yield house
-    house.close()
+    # A server of its own: one process has one embedded engine, and other tests have that.
+    with clickhouse(tmp_path / "clickhouse") as dsn:
+        house = House(tmp_path, dsn)
+        house.create("brief", "lasting")
+        yield house
+        house.close()
 
 
 def months_ago(count: int) -> str:
