@@ -190,6 +190,35 @@ fn failed_sync_poisons_the_segment_and_hides_its_commit() {
     assert_eq!(numbers(&ids), [1, 3]);
 }
 
+/// Bytes that were written and not synced are there after a kill: told to somebody, they must last,
+/// also where the system takes them for written since it failed to write them.
+#[test]
+fn what_a_restart_brings_back_outlives_a_power_cut() {
+    let mut came_back = 0;
+    for bytes in [10, 1 << 20, 3 << 20] {
+        for operations in 1..16 {
+            let sim = Sim::new(8);
+            let (mut spool, _) = open(&sim, u64::MAX);
+            spool.append(&mut commit(1, 10)).unwrap();
+            sim.fail_syncs(u32::from(operations % 2 == 0));
+            sim.live_for(1 + operations / 2);
+            let _ = spool.append(&mut commit(2, bytes));
+            drop(spool);
+            sim.live_for(u64::MAX);
+            sim.fail_syncs(0);
+            let (spool, ids) = open(&sim, u64::MAX);
+            let told = numbers(&ids);
+            came_back += told.len() - 1;
+            sim.lose_power();
+            drop(spool);
+            let (_spool, ids) = open(&sim, u64::MAX);
+            assert_eq!(numbers(&ids), told, "{bytes} bytes, killed after {operations}");
+            assert_eq!(read_all(sim.shared()), told, "{bytes} bytes, killed after {operations}");
+        }
+    }
+    assert!(came_back > 3, "{came_back}");
+}
+
 #[test]
 fn reader_never_passes_durable() {
     let sim = Sim::new(7);
