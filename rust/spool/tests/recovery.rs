@@ -305,6 +305,47 @@ fn segments_that_are_not_shipped_stay() {
 }
 
 #[test]
+fn status_counts_what_is_not_shipped_and_tidying_removes_what_is() {
+    let sim = Sim::new(12);
+    let (mut spool, _) = open(&sim, 300);
+    let ends: Vec<_> = (0..12).map(|n| spool.append(&mut commit(n, 30)).unwrap()).collect();
+    let last = ends[11].segment;
+    let sizes: Vec<_> = (1..=last).map(|n| sim.bytes(&segment(n)).len() as u64).collect();
+    let size = |number: u64| sizes[usize::try_from(number - 1).unwrap()];
+    let reader = Reader::new(sim.shared(), Path::new(DIR));
+    for at in &ends {
+        reader.confirm(*at).unwrap();
+        spool.tidy().unwrap();
+        let later = (at.segment + 1..=last).map(|number| size(number) - SEGMENT_HEADER_BYTES);
+        let in_this = size(at.segment) - at.offset;
+        let status = spool.status();
+        assert_eq!(status.unshipped_bytes, in_this + later.sum::<u64>(), "{at:?}");
+        assert_eq!(status.shipped, Some(*at));
+        let names = sim.shared().names(Path::new(DIR)).unwrap();
+        let left = names.iter().filter(|name| name.ends_with(".segment")).count();
+        assert_eq!(status.segments, left, "{at:?}");
+        // The segment at hand goes once it is shipped whole and is not the active one.
+        let is_done = in_this == 0 && at.segment < last;
+        assert_eq!(left as u64, last - at.segment + u64::from(!is_done), "{at:?}");
+    }
+}
+
+#[test]
+fn shipped_segments_that_cannot_be_removed_count_as_shipped() {
+    let sim = Sim::new(14);
+    let (mut spool, _) = open(&sim, 300);
+    let last = (0..12).map(|n| spool.append(&mut commit(n, 30)).unwrap()).last().unwrap();
+    Reader::new(sim.shared(), Path::new(DIR)).confirm(last).unwrap();
+    sim.fail_one_in(1);
+    assert!(spool.tidy().is_err());
+    assert!(spool.status().segments > 2);
+    assert_eq!(spool.status().unshipped_bytes, 0);
+    sim.fail_one_in(0);
+    spool.tidy().unwrap();
+    assert_eq!(spool.status().segments, 1);
+}
+
+#[test]
 fn segment_that_somebody_removed_holds_up_no_other() {
     let sim = Sim::new(13);
     let (mut spool, _) = open(&sim, 300);
