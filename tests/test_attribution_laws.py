@@ -8,19 +8,7 @@ from hypothesis import strategies as st
 import attribution_reference as reference
 import unmogrowp as ug
 from attribution_reference import DAY
-
-MODELS = [
-    ug.FirstTouch(),
-    ug.LastTouch(),
-    ug.FirstNonDirect(),
-    ug.LastNonDirect(),
-    ug.Linear(),
-    ug.PositionBased(),
-    ug.JShape(),
-    ug.InverseJ(),
-    ug.WShape(),
-    ug.TimeDecay(),
-]
+from rule_models import MODELS
 
 # Whole hours over forty days meet each other and the edges of the lookbacks.
 times = st.integers(0, 40 * 24).map(lambda hour: hour * (DAY // 24))

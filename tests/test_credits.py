@@ -8,21 +8,10 @@ from hypothesis import strategies as st
 
 import unmogrowp as ug
 from event_tables import START, event, events_of
+from rule_models import MODELS
 from unmogrowp import _core
 
 LOOKBACKS = {"click_lookback_us": 30 * 86_400_000_000, "view_lookback_us": 86_400_000_000}
-MODELS = [
-    ug.FirstTouch(),
-    ug.LastTouch(),
-    ug.FirstNonDirect(),
-    ug.LastNonDirect(),
-    ug.Linear(),
-    ug.PositionBased(),
-    ug.JShape(),
-    ug.InverseJ(),
-    ug.WShape(),
-    ug.TimeDecay(),
-]
 
 
 def touchpoints(rows):

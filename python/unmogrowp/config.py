@@ -21,6 +21,9 @@ LAYOUT = 1
 # Environment names that are not settings of the server.
 OTHER_ENV = frozenset({"UNMOGROWP_THREADS"})
 DEFAULT = "default"
+# How many connections a server keeps open, and what else it opens: spool, catalog, store's sockets.
+CONNECTIONS_MAX, OTHER_FILES = 16_384, 512
+FILES_WANTED = CONNECTIONS_MAX + OTHER_FILES
 
 Value: TypeAlias = "str | int | float | bool | Path | None"
 Tree: TypeAlias = "dict[str, Value | Tree]"

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from chaos.verdict import MODELS
+from rule_models import MODELS
 from unmogrowp.pipeline.state import State
 from unmogrowp.warehouse import Warehouse
 

@@ -12,20 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import unmogrowp as ug
+from rule_models import MODELS
 from serving import APP, Server
 
-MODELS = [
-    ug.FirstTouch(),
-    ug.LastTouch(),
-    ug.FirstNonDirect(),
-    ug.LastNonDirect(),
-    ug.Linear(),
-    ug.PositionBased(),
-    ug.JShape(),
-    ug.InverseJ(),
-    ug.WShape(),
-    ug.TimeDecay(),
-]
 # Sums of at most some thousand shares, in two orders.
 NEAR = 1e-9
 

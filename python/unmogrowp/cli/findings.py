@@ -28,10 +28,7 @@ EXTRAS = {
 }
 FREE_BYTES_MIN = 1 << 30
 SYNC_MS_MAX = 100.0
-# A server keeps so many connections open where the system lets it.
-FILES_WANTED = 16_896
 FILES_MIN = 1_024
-RECEIPTS_KEY = "receipts.key"
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,8 @@ def findings(settings: "Settings") -> Iterator[Finding]:
 
 
 def _files() -> Finding:
+    from unmogrowp.config import FILES_WANTED
+
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY or files >= FILES_WANTED:
         return Finding("open files", is_good=True, said="as many as a server wants")
@@ -104,7 +103,7 @@ def _synced_ms(place: Path) -> float:
 def _kept(settings: "Settings") -> Iterator[Finding]:
     """What lies in the data directory."""
     from unmogrowp.catalog import Catalog
-    from unmogrowp.pipeline.receipt import public_key
+    from unmogrowp.pipeline.receipt import KEY_FILE, public_key
 
     home = settings.data_dir
     if (home / "catalog.db").exists():
@@ -115,7 +114,7 @@ def _kept(settings: "Settings") -> Iterator[Finding]:
             yield Finding("catalog", is_good=False, said=_sentence(error))
         else:
             yield Finding("catalog", is_good=True, said=f"{count} apps")
-    if (home / RECEIPTS_KEY).exists():
+    if (home / KEY_FILE).exists():
         yield Finding("receipts", is_good=True, said=f"signed by {public_key(home)}")
 
 

@@ -4,7 +4,6 @@ from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from unmogrowp import __version__
@@ -31,7 +30,7 @@ SCHEMES = Components(
 
 def build(services: Services) -> Litestar:
     """The application around one intake."""
-    app = Litestar(
+    return Litestar(
         [
             *ingest_routes.HANDLERS,
             *read_routes.HANDLERS,
@@ -45,12 +44,10 @@ def build(services: Services) -> Litestar:
             title="UnMoGrowP",
             version=__version__,
             path="/schema",
-            render_plugins=[JsonRenderPlugin()],
+            render_plugins=[openapi.Refined()],
             components=SCHEMES,
             use_handler_docstrings=True,
         ),
         on_startup=[services.bridge.start],
         on_shutdown=[services.bridge.close],
     )
-    openapi.refine(app.openapi_schema)
-    return app

@@ -13,6 +13,7 @@ from granian.server.embed import Server
 
 from unmogrowp import _core
 from unmogrowp.catalog import Catalog, KeyRing
+from unmogrowp.config import FILES_WANTED, OTHER_FILES
 from unmogrowp.errors import UnmogrowpError
 from unmogrowp.server import app, logs
 from unmogrowp.server.auth import Access
@@ -22,10 +23,7 @@ from unmogrowp.server.front import Front
 from unmogrowp.server.services import Services
 
 WATCH_S = 1.0
-CONNECTIONS_MAX = 16_384
 BACKLOG = 4_096
-# What the spool, the catalog and the store's sockets need beside connections.
-OTHER_FILES = 512
 # The one limit that is not the parser's.
 BODY_SECONDS = "body_seconds"
 log = logging.getLogger("unmogrowp.ingest")
@@ -89,8 +87,7 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
 def _make_room() -> int:
     """Have as many files open as the system lets, within reason; how many may be connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS_MAX + OTHER_FILES
-    files = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    files = FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, FILES_WANTED)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     return max(1, files - OTHER_FILES)
 

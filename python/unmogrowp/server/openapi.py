@@ -4,8 +4,11 @@ Instants, time zones, models and bodies have types of their own there, so that a
 knows them, and a request that is valid by the document is one that the server takes.
 """
 
+from typing import Any, final
 from zoneinfo import available_timezones
 
+from litestar import Request
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Example,
     OpenAPI,
@@ -30,11 +33,6 @@ INSTANT = Schema(
 )
 COMPONENTS = {
     "Instant": INSTANT,
-    "TimeZone": Schema(
-        type=OpenAPIType.STRING,
-        description="an IANA time zone",
-        enum=sorted(available_timezones()),
-    ),
     "Model": Schema(
         type=OpenAPIType.STRING, description="an attribution model", enum=[*MODELS, *VARIANTS]
     ),
@@ -92,9 +90,32 @@ BODIES: dict[str, tuple[Schema, object]] = {
 ANY_CALL = (Schema(type=OpenAPIType.OBJECT), CALL)
 
 
+@final
+class Refined(JsonRenderPlugin):
+    """The document as JSON, made when it is first asked for and not at every start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._document: dict[str, Any] | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Ours in place of the one that Litestar gives."""
+        del openapi_schema
+        if self._document is None:
+            document = request.app.openapi_schema
+            refine(document)
+            self._document = document.to_schema()
+        return super().render(request, self._document)
+
+
 def refine(document: OpenAPI) -> None:
     """Fill in what Litestar cannot know."""
-    document.components.schemas.update(COMPONENTS)
+    zones = Schema(
+        type=OpenAPIType.STRING,
+        description="an IANA time zone",
+        enum=sorted(available_timezones()),
+    )
+    document.components.schemas.update({**COMPONENTS, "TimeZone": zones})
     for path, item in (document.paths or {}).items():
         for operation in (item.get, item.post, item.delete):
             if operation is not None:

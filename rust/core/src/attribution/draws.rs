@@ -2,8 +2,7 @@
 //!
 //! Drawing as many people as there are, with replacement, comes to giving each of them a Poisson(1)
 //! count of its own once there are more than a few (Hanley and `MacGibbon` 2006; Chamandy et al.
-//! 2012). A count follows from seed, person and resample alone: neither threads nor the order of
-//! people can show.
+//! 2012). A count follows from seed, key and resample alone: threads cannot show.
 
 /// Of a Poisson(1) count: `P(count ≤ k)` for `k` from 0, in units of 2⁻³².
 const LADDER: [u32; 11] = [

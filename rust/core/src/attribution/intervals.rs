@@ -215,6 +215,7 @@ impl Resampled<'_> {
         let slots: Vec<usize> =
             grid.journeys.channels().in_order().iter().map(|(slot, _)| *slot).collect();
         let study = Study { ranks, paths: counted.paths(&traffic.paths), moves: None };
+        let attributed = counted.attributed();
         let mut credit = vec![0.0; models.len() * grid.cells()];
         // One thread per resample is enough.
         let alone = Effort { threads: 1, ..effort };
@@ -224,7 +225,7 @@ impl Resampled<'_> {
             }
             if let Some(shares) = study.shares(model, alone)? {
                 for (slot, share) in slots.iter().zip(shares) {
-                    for (place, attributed) in counted.attributed().iter().enumerate() {
+                    for (place, attributed) in attributed.iter().enumerate() {
                         credit[grid.cell(*slot, place)] = share * attributed;
                     }
                 }
