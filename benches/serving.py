@@ -47,7 +47,9 @@ def keyed(server: Server, role: str) -> str:
 def processes(server: Server) -> dict[str, int]:
     """Resident KiB of each of its processes, by module."""
     found = {}
-    for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
+    # Any of its threads may have started them.
+    tasks = Path(f"/proc/{server.pid}/task").glob("*/children")
+    for pid in " ".join(task.read_text() for task in tasks).split():
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         status = Path(f"/proc/{pid}/status").read_text()
         module = next(word.decode() for word in words if word.startswith(b"unmogrowp."))

@@ -9,6 +9,7 @@ from unmogrowp import _core
 from unmogrowp.pipeline import Pipeline
 from unmogrowp.warehouse import Span, Warehouse
 from unmogrowp.warehouse.attribution import Question, attribution
+from unmogrowp.warehouse.paths import paths
 
 
 class House:
@@ -20,6 +21,7 @@ class House:
         self.warehouse.migrate()
         self.pipeline = Pipeline.open(self.warehouse, home)
         self.sent: list[dict[str, object]] = []
+        self.sent_to: dict[str, list[dict[str, object]]] = {}
         self._intake = _core.Intake(home / "spool")
         self._token = 0
 
@@ -43,6 +45,7 @@ class House:
             assert select.select([self._intake.fileno()], [], [], 10)[0], "no answer"
         assert json.loads(answers[0][2])["stored"] == len(events)
         self.sent += events
+        self.sent_to.setdefault(app, []).extend(events)
         while self.pipeline.ship_once():
             pass
 
@@ -62,6 +65,16 @@ class House:
         answer = attribution(self.warehouse, Span(app), question)
         rows = {row["channel"]: row["conversions"] for row in answer["rows"]}
         return rows, answer["unattributed"]["conversions"]
+
+    def paths(self, app: str) -> dict[tuple[str | None, ...], tuple[int, int]]:
+        """How often each path converted, and how often not."""
+        applied = self.pipeline.applied(app)
+        assert applied is not None
+        question = Question(applied.rule_version, conversions=["install", "purchase"])
+        answer = paths(self.warehouse, Span(app), question, limit=10_000)
+        return {
+            tuple(row["channels"]): (row["conversions"], row["nulls"]) for row in answer["rows"]
+        }
 
     def close(self) -> None:
         self._intake.close()

@@ -15,6 +15,7 @@ from clickhouse_over_http import clickhouse
 from house import House
 from serving import event
 from unmogrowp.errors import SinkBusy, SinkRefused
+from unmogrowp.pipeline.state import State
 
 pytestmark = pytest.mark.service
 
@@ -39,11 +40,24 @@ def at(hours: int) -> dict[str, object]:
     return {"timestamp": 1_790_000_000_000 + hours * HOUR_MS}
 
 
+def journeys_of(events: list[dict[str, object]], app: str) -> ug.Journeys:
+    """Those of the same events at rest."""
+    body = "\n".join(json.dumps({**one, "app_id": app}) for one in events).encode()
+    return ug.journeys(ug.parse(body).events, conversion=["install", "purchase"])
+
+
+def paths_of(
+    events: list[dict[str, object]], app: str
+) -> dict[tuple[str | None, ...], tuple[int, int]]:
+    """How often each path converted, and how often not, as the library counts."""
+    table = journeys_of(events, app).to_paths()
+    columns = [table.column(name).to_pylist() for name in ("path", "conversions", "nulls")]
+    return {tuple(path): (won, lost) for path, won, lost in zip(*columns, strict=True)}
+
+
 def by_library(events: list[dict[str, object]], app: str) -> tuple[dict[str | None, float], float]:
     """The credit that the library computes from the same events at rest."""
-    body = "\n".join(json.dumps({**one, "app_id": app}) for one in events).encode()
-    journeys = ug.journeys(ug.parse(body).events, conversion=["install", "purchase"])
-    table = ug.compare(journeys, [ug.Linear()])
+    table = ug.compare(journeys_of(events, app), [ug.Linear()])
     channels = table.column("channel").to_pylist()
     shares = table.column("linear_conversions").to_pylist()
     rows = dict(zip(channels, shares, strict=True))
@@ -75,6 +89,7 @@ def test_a_round_that_broke_off_is_finished_to_the_librarys_credit(house: House)
     house.reopen()
     house.warehouse.command("RENAME TABLE hidden TO credits")
     house.attribute()
+    assert house.paths("app") == paths_of(house.sent, "app")
     rows, alone = house.credit("app")
     expected, unattributed = by_library(house.sent, "app")
     assert expected == dict.fromkeys((f"s{n}" for n in range(SHARED_USERS_MAX)), 1.0)
@@ -138,7 +153,45 @@ def test_credit_is_the_same_bytes_for_any_order_and_batches_of_arrival(house: Ho
         for batch in range(batches):
             house.send(app, shuffled[batch::batches])
             house.attribute()
+            assert house.paths(app) == paths_of(house.sent_to[app], app)
         answers.append(house.credit(app))
     assert answers[0] == answers[1]
     expected, alone = by_library(events, "any")
     assert answers[0] == (pytest.approx(expected), alone)
+
+
+def test_open_journeys_follow_who_is_who(house: House) -> None:
+    """Whoever joins somebody, converts late or is no longer anybody leaves no journey behind."""
+    steps: list[list[dict[str, object]]] = [
+        [click(1, "a", device_id="d", **at(0)), click(2, "b", user_id="u", **at(1))],
+        # A gap that no lookback spans makes two journeys of one person.
+        [click(3, "c", user_id="u", **at(1_000))],
+        # The two were one all along: the first two touches become one journey.
+        [event(4, event_name="open", user_id="u", device_id="d", **at(1_001))],
+        # A late install takes the first journey away, and the second moves up.
+        [event(5, event_name="install", user_id="u", **at(2))],
+        [event(6, event_name="install", user_id="u", **at(1_002))],
+    ]
+    seen = []
+    for step in steps:
+        house.send("app", step)
+        house.attribute()
+        seen.append(house.paths("app"))
+        assert seen[-1] == paths_of(house.sent, "app")
+    assert seen[2] == {("a", "b"): (0, 1), ("c",): (0, 1)}
+    assert seen[-1] == {("a", "b"): (1, 0), ("c",): (1, 0)}
+
+
+def test_open_journeys_are_made_again_where_a_former_version_kept_none(house: House) -> None:
+    house.send("app", [click(1, "a", user_id="u", **at(0))])
+    house.attribute()
+    before = house.pipeline.applied("app")
+    house.warehouse.command("TRUNCATE TABLE opens")
+    state = State(house.home / "store.db")
+    state.set_counter("kept app", 0)
+    state.close()
+    assert not house.pipeline.has_opens("app")
+    house.attribute()
+    assert house.pipeline.has_opens("app")
+    assert house.paths("app") == {("a",): (0, 1)}
+    assert house.pipeline.applied("app") != before

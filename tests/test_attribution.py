@@ -307,6 +307,26 @@ def test_paths_share_their_conversions_and_value():
         ug.compare(js, [ug.Linear(), ug.TimeDecay()])
 
 
+def test_value_of_paths_stays_in_its_currency():
+    paths = pa.table(
+        {
+            "path": ["a > b", "a > b", "a"],
+            "conversions": [2, 1, 0],
+            "value": [10.0, 4.0, 0.0],
+            "currency": ["EUR", "USD", None],
+            "nulls": [0, 0, 3],
+        }
+    )
+    js = ug.Journeys.from_paths(paths)
+    shown = ug.compare(js, [ug.Linear(), ug.Markov()]).to_pyarrow().to_pylist()
+    value = {(row["channel"], row["currency"]): row["linear_value"] for row in shown}
+    assert value["a", "EUR"] == value["b", "EUR"] == 5
+    assert value["a", "USD"] == value["b", "USD"] == 2
+    # Half of the paths convert at all, and without either channel none does.
+    assert [row["markov_conversions"] for row in shown[:2]] == pytest.approx([1, 0.5])
+    assert js.to_paths().column("nulls").to_pylist() == [0, 3]
+
+
 def test_a_path_as_a_list_may_have_any_channel_even_the_separator():
     lists = [["a", " > ", None], [], None, ["a"]]
     compared = []

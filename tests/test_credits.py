@@ -17,12 +17,14 @@ LOOKBACKS = {"click_lookback_us": 30 * 86_400_000_000, "view_lookback_us": 86_40
 def touchpoints(rows):
     """Canonical columns and a person: that of the row, else null."""
     persons = [row.pop("person", None) for row in rows]
-    return events_of(rows).append_column("person", pa.array(persons, pa.binary(16)))
+    identities = [row.pop("identity", None) or bytes(15) + b"1" for row in rows]
+    table = events_of(rows).append_column("person", pa.array(persons, pa.binary(16)))
+    return table.append_column("identity", pa.array(identities, pa.binary(16)))
 
 
 def credits_of(table, conversions=("install", "purchase"), **options):
     batches = ug.Table.read(table).batches
-    made = _core.credits(batches, conversions=list(conversions), **(LOOKBACKS | options))
+    made, _ = _core.credits(batches, conversions=list(conversions), **(LOOKBACKS | options))
     return ug.Table(made)
 
 
@@ -116,7 +118,7 @@ rows = st.lists(
 def test_it_says_what_the_library_says(rows, policy):
     table = touchpoints([dict(row) for row in rows])
     stored = credits_of(table, policy=policy).to_pyarrow().to_pylist()
-    js = ug.journeys(table, conversion=["install", "purchase"], policy=policy)
+    js = ug.journeys(table.drop(["identity"]), conversion=["install", "purchase"], policy=policy)
     for model in MODELS:
         shown = {}
         for row in ug.attribute(js, model).to_pyarrow().to_pylist():
@@ -128,3 +130,42 @@ def test_it_says_what_the_library_says(rows, policy):
             for row in stored
         }
         assert found == shown
+
+
+def opens_of(table, known=()):
+    persons, places = zip(*known, strict=True) if known else ((), ())
+    given = pa.table(
+        {
+            "app_id": pa.array(["app"] * len(persons)),
+            "person": pa.array(persons, pa.binary(16)),
+            "places": pa.array(places, pa.int64()),
+        }
+    )
+    batches, opened = ug.Table.read(table).batches, ug.Table.read(given).batches
+    _, made = _core.credits(batches, opened, conversions=["install"], **LOOKBACKS)
+    return [tuple(row.values()) for row in ug.Table(made).to_pyarrow().to_pylist()]
+
+
+def test_open_journeys_have_places_of_their_persons():
+    hours = dt.timedelta(hours=1)
+    rows = [
+        event("click", 0, person=P, source="a", campaign="x"),
+        event("click", 0, person=bytes(16), identity=b"N" * 16, source="n"),
+        event("click", 1, person=P, source="b", creative="y"),
+        event("click", 2_000, person=P, source="c"),
+        event("click", 0, person=b"Q" * 16, source="d"),
+        event("install", 1, person=b"Q" * 16),
+    ]
+    first = ("app", P, 0, START + hours, ["a", "b"], ["x", None], [None, None], [None, "y"])
+    nobody = ("app", b"N" * 16, 0, START, ["n"], [None], [None], [None])
+    second = ("app", P, 1, START + 2_000 * hours, ["c"], [None], [None], [None])
+    assert opens_of(touchpoints(rows)) == [first, nobody, second]
+
+
+def test_places_that_are_free_again_get_rows_without_touches():
+    rows = [event("click", 0, person=P, source="a")]
+    known = [(P, 3), (b"Q" * 16, 1)]
+    _, *free = opens_of(touchpoints(rows), known)
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    empty = (epoch, [], [], [], [])
+    assert free == [("app", P, 1, *empty), ("app", P, 2, *empty), ("app", b"Q" * 16, 0, *empty)]

@@ -99,3 +99,25 @@ def test_somebody_who_comes_back_is_new(house: House) -> None:
     house.send("brief", life("old", months_ago(0)))
     house.attribute()
     assert house.credit("brief") == ({"meta": 1.0}, 0)
+
+
+def test_old_open_journeys_go_and_no_older_row_of_theirs_comes_back(house: House) -> None:
+    """Merges may be to come: a row that was replaced must stay so."""
+    house.warehouse.command("SYSTEM STOP MERGES opens")
+
+    def ad(n: int, source: str, user: str, months: int) -> dict[str, object]:
+        more = {"event_type": "click", "source": source, "timestamp": months_ago(months)}
+        return event(n, event_name="ad", user_id=user, **more)
+
+    house.send("brief", [ad(1, "new", "ana", 1), ad(2, "gone", "leo", 6)])
+    house.attribute()
+    # Her older touch takes the first place, and the newer one moves to the second.
+    house.send("brief", [ad(3, "old", "ana", 6)])
+    house.attribute()
+    assert house.paths("brief") == {("new",): (0, 1), ("old",): (0, 1), ("gone",): (0, 1)}
+    house.warehouse.command("SYSTEM START MERGES opens")
+    retain(house, "brief", "90d")
+    assert house.paths("brief") == {("new",): (0, 1)}
+    sql = "SELECT countIf(has(channel, 'old') OR has(channel, 'gone')) AS old, "
+    sql += "uniqExact(person) AS people FROM opens"
+    assert house.warehouse.rows(sql) == [{"old": 0, "people": 1}]

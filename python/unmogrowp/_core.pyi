@@ -332,9 +332,10 @@ def cohorts(
     view_lookback_us: int,
     started: tuple[int, int],
     spend: Batches | None = None,
+    persons: Batches | None = None,
 ) -> Batches:
     """
-    One row per cohort and currency.
+    One row per cohort and currency; `persons` says who each `identity` of the events is.
     """
 
 def compare(
@@ -349,15 +350,17 @@ def compare(
 
 def credits(
     touchpoints: Batches,
+    known: Batches | None = None,
     *,
     conversions: Sequence[str],
     click_lookback_us: int,
     view_lookback_us: int,
     policy: str = "partition",
-) -> Batches:
+) -> tuple[Batches, Batches]:
     """
     Credit of every conversion under every rule model, for a warehouse: touchpoints of whole persons
-    in, one row per conversion with a list per touch column and per model out.
+    in, one row per conversion with a list per touch column and per model out; and one row per
+    journey that did not convert. `known` says how many `places` each `person` had of those before.
     """
 
 def duration_us(name: str, text: str) -> int:
@@ -386,15 +389,10 @@ def is_sealed(public: bytes, message: bytes, signature: bytes, /) -> bool:
     """
 
 def journeys(
-    table: Batches,
-    columns: dict[str, str],
-    lookbacks_us: tuple[int, int],
-    policy: str,
-    unconverted_us: tuple[int, int] | None = None,
+    table: Batches, columns: dict[str, str], lookbacks_us: tuple[int, int], policy: str
 ) -> Journeys:
     """
-    Journeys of any table; `columns` says which column plays which part. Journeys that did not
-    convert count only where their last touch lies in `unconverted_us`, a half-open range.
+    Journeys of any table; `columns` says which column plays which part.
     """
 
 def journeys_from_paths(table: Batches, separator: str) -> Journeys:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from unmogrowp import _core
 from unmogrowp.journeys import Duration, microseconds
@@ -55,23 +56,53 @@ def cohorts(  # noqa: PLR0913 - one keyword per setting
         `retention_<d>` (share active on day d), `revenue_<d>` (up to and including day d),
         `ltv_<d>` (the same per user who counts), `spend`, `roas_<d>` (null without spend).
     """
-    wanted = list(days)
-    if any(not isinstance(day, int) or not 0 <= day <= _DAY_MAX for day in wanted):
-        raise ValueError(f"days must be whole days from 0 on, got `{days!r}`\nhint: days=[1, 7]")
-    if len(set(wanted)) < len(wanted):
-        raise ValueError(f"days must differ, got `{days!r}`\nhint: name each day once")
-    return Table(
-        _core.cohorts(
-            Table.read(events).batches,
-            by,
-            wanted,
-            install,
-            microseconds("click_lookback", click_lookback),
-            microseconds("view_lookback", view_lookback),
-            (_bound(start, -_FOREVER_US), _bound(stop, _FOREVER_US)),
-            None if spend is None else Table.read(spend).batches,
+    lookbacks = (click_lookback, view_lookback)
+    asked = Cohorts(by, list(days), install, lookbacks, start, stop)
+    return asked.of(events, spend=spend)
+
+
+@dataclass(frozen=True, slots=True)
+class Cohorts:
+    """What to ask of events; the fields are `cohorts`' arguments."""
+
+    by: str
+    days: list[int]
+    install: str = "install"
+    lookbacks: tuple[Duration, Duration] = ("30d", "1d")
+    start: dt.datetime | None = None
+    stop: dt.datetime | None = None
+
+    def __post_init__(self) -> None:
+        wanted = self.days
+        if any(not isinstance(day, int) or not 0 <= day <= _DAY_MAX for day in wanted):
+            raise ValueError(
+                f"days must be whole days from 0 on, got `{wanted!r}`\nhint: days=[1, 7]"
+            )
+        if len(set(wanted)) < len(wanted):
+            raise ValueError(f"days must differ, got `{wanted!r}`\nhint: name each day once")
+
+    def of(
+        self,
+        events: ArrowStream,
+        *,
+        persons: ArrowStream | None = None,
+        spend: ArrowStream | None = None,
+    ) -> Table:
+        """The answer; with a table of `identity` and `person`, people are those it names."""
+        click, view = self.lookbacks
+        return Table(
+            _core.cohorts(
+                Table.read(events).batches,
+                self.by,
+                self.days,
+                self.install,
+                microseconds("click_lookback", click),
+                microseconds("view_lookback", view),
+                (_bound(self.start, -_FOREVER_US), _bound(self.stop, _FOREVER_US)),
+                None if spend is None else Table.read(spend).batches,
+                None if persons is None else Table.read(persons).batches,
+            )
         )
-    )
 
 
 def _bound(moment: dt.datetime | None, default: int) -> int:

@@ -50,8 +50,9 @@ class Journeys:
         Args:
             paths: A table with columns `path` (text with `sep` between the channels, or a list of
                 text), `conversions`, and where known `value` (of all conversions of the path
-                together) and `nulls` (how often the path ended without a conversion). An empty
-                path has no touches: its conversions are unattributed.
+                together), `currency` (of the value) and `nulls` (how often the path ended without a
+                conversion). A path may have several rows. An empty path has no touches: its
+                conversions are unattributed.
             sep: What stands between two channels; exactly that, spaces included.
 
         Returns:

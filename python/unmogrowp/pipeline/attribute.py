@@ -19,6 +19,8 @@ from unmogrowp.table import Table
 from unmogrowp.warehouse import Warehouse
 
 BATCHES_MAX = 5
+# What is kept of an app: credits, since 2 open journeys too.
+KEPT = 2
 TOUCHPOINTS_MAX = 500_000
 
 
@@ -44,6 +46,10 @@ class Attributor:
     def forget(self) -> None:
         """Read who is who from the warehouse again, before the next round."""
         self._graph = None
+
+    def has_opens(self, app_id: str) -> bool:
+        """Whether the open journeys of an app are kept; those of an older version were not."""
+        return self._state.counter(_kept(app_id)) >= KEPT
 
     def waiting(self) -> int:
         """How many stored batches are not attributed yet."""
@@ -116,7 +122,9 @@ class Attributor:
 
     def _is_changed(self, app: App) -> bool:
         applied = self._state.applied(app.id)
-        return applied is None or applied.settings != rules_of(app)
+        if applied is None or applied.settings != rules_of(app):
+            return True
+        return self._state.counter(_kept(app.id)) < KEPT
 
     def _recompute(self, app: App) -> None:
         """Credit a whole app by its new settings beside the old rows, then switch."""
@@ -126,9 +134,11 @@ class Attributor:
             self._credit_all(app, fresh.rule_version)
         self._warehouse.check()
         self._state.apply(app.id, fresh)
+        self._state.set_counter(_kept(app.id), KEPT)
         if applied is not None:
             old = {"app_id": app.id, "rule_version": fresh.rule_version}
-            self._warehouse.command(statements.FORGET, old)
+            for statement in statements.FORGET:
+                self._warehouse.command(statement, old)
 
     def _credit_all(self, app: App, rule_version: int) -> None:
         names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
@@ -146,27 +156,38 @@ class Attributor:
             rule_version = applied.rule_version if applied else self._state.next("rule_version")
         labels = {"rule_version": rule_version, "version": self._state.next("version")}
         for part in range(parts):
-            token = f"credits-{labels['version']}-{part}"
-            query = statements.touchpoints(whose)
             given = {"app_id": app.id, "part": part, "parts": parts}
-            credited = self._credits(app, self._table(query, given))
-            if len(credited):
-                self._warehouse.insert(
-                    "credits", _core.native(credited, list(labels.items())), token
-                )
-
-    @staticmethod
-    def _credits(app: App, touchpoints: Table) -> _core.Batches:
-        return _core.credits(
-            touchpoints.batches,
-            conversions=list(app.settings.conversions),
-            click_lookback_us=app.settings.click_lookback_us,
-            view_lookback_us=app.settings.view_lookback_us,
-            policy=app.settings.policy,
-        )
+            touchpoints = self._table(statements.touchpoints(whose), given)
+            # Where everybody is credited, the rule version is new and has no rows.
+            known = {"app_id": app.id, "rule_version": rule_version}
+            opened = self._table(statements.OPENED, known) if whose.is_some else None
+            made = _credited(app, touchpoints, opened)
+            for table, rows in zip(("credits", "opens"), made, strict=True):
+                token = f"{table}-{labels['version']}-{part}"
+                if len(rows):
+                    block = _core.native(rows, list(labels.items()))
+                    self._warehouse.insert(table, block, token)
 
     def _table(self, query: str, values: Mapping[str, object]) -> Table:
         return Table.read(self._warehouse.arrow(query, values))
+
+
+def _kept(app_id: str) -> str:
+    return f"kept {app_id}"
+
+
+def _credited(
+    app: App, touchpoints: Table, opened: Table | None
+) -> tuple[_core.Batches, _core.Batches]:
+    """Rows of `credits` and of `opens`."""
+    return _core.credits(
+        touchpoints.batches,
+        None if opened is None else opened.batches,
+        conversions=list(app.settings.conversions),
+        click_lookback_us=app.settings.click_lookback_us,
+        view_lookback_us=app.settings.view_lookback_us,
+        policy=app.settings.policy,
+    )
 
 
 def rules_of(app: App) -> str:

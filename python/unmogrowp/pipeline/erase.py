@@ -78,6 +78,9 @@ def erase(warehouse: Warehouse, app_id: str, found: Found) -> dict[str, int]:
     for table in _BY_IDENTITY:
         gone[table] = _delete(warehouse, table, _WHO, given)
     gone["credits"] = _delete(warehouse, "credits", "person IN {persons:Array(UUID)}", given)
+    # The identities have the person among them, and one of nobody has journeys by its own name.
+    own = "person IN {identities:Array(UUID)}"
+    gone["opens"] = _delete(warehouse, "opens", own, given)
     # By digest: the text of a deletion is kept beside the table for a while.
     holds = f"{APP} AND arrayExists(id -> position(raw, id) > 0, {{ids:Array(String)}})"
     digests = f"SELECT DISTINCT cityHash64(raw) AS digest FROM rejects WHERE {holds}"

@@ -85,6 +85,10 @@ class Pipeline:
         """The settings an app's reports rest on."""
         return self._state.applied(app_id)
 
+    def has_opens(self, app_id: str) -> bool:
+        """Whether the open journeys of an app are kept already."""
+        return self._attributor.has_opens(app_id)
+
     def status(self) -> dict[str, int]:
         """How far behind the warehouse is."""
         return {

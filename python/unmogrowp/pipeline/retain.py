@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from unmogrowp.pipeline.statements import APP
 from unmogrowp.warehouse import Warehouse
+from unmogrowp.warehouse.schema import TOUCH_KEYS
 
 # Tables that lie in months, and what their months follow from.
 _BY_MONTH = {
@@ -14,6 +15,15 @@ _BY_MONTH = {
     "credits": "conversion_time",
 }
 _NOBODY = f"identity NOT IN (SELECT identity FROM events WHERE {APP})"
+
+
+# A person is called after one of its identities, which may be gone before the others.
+_GONE = (
+    f"person NOT IN (SELECT identity FROM events WHERE {APP}"
+    f" UNION ALL SELECT person FROM persons WHERE {APP})"
+)
+_OLD = f"{APP} AND last_touch < {{start:Date}} AND notEmpty(channel)"
+_EMPTY = ", ".join(f"{key} = []" for key in TOUCH_KEYS)
 
 
 def kept_from(days: int, now: datetime) -> datetime:
@@ -38,10 +48,22 @@ def retain(warehouse: Warehouse, app_id: str, start: datetime) -> dict[str, int]
     given = {"app_id": app_id, "start": start.strftime("%Y-%m-%d")}
     gone = {table: _months(warehouse, table, given) for table in _BY_MONTH}
     gone["touchpoints"] = _delete(warehouse, "touchpoints", "timestamp < {start:Date}", given)
+    gone["opens"] = _empty_opens(warehouse, given)
     if gone["events"]:
         for table in ("persons", "members", "identities"):
             gone[table] = _delete(warehouse, table, _NOBODY, given)
+        _delete(warehouse, "opens", _GONE, given)
     return {table: rows for table, rows in gone.items() if rows}
+
+
+def _empty_opens(warehouse: Warehouse, given: Mapping[str, object]) -> int:
+    """Take the touches out of old open journeys: a row that went would bring an older one back."""
+    sql = f"SELECT count() AS rows FROM opens FINAL WHERE {_OLD}"
+    (row,) = warehouse.rows(sql, given)
+    warehouse.command(
+        f"ALTER TABLE opens UPDATE {_EMPTY} WHERE {_OLD} SETTINGS mutations_sync = 2", given
+    )
+    return int(str(row["rows"]))
 
 
 def _months(warehouse: Warehouse, table: str, given: Mapping[str, object]) -> int:

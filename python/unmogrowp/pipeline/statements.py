@@ -87,18 +87,17 @@ class Whose:
 
     identities: str
     keep: str
+    is_some: bool = True
 
 
-EVERYBODY = Whose("1", "1")
+EVERYBODY = Whose("1", "1", is_some=False)
 # A person is credited whole or not at all, so suspects of somebody unmarked go again.
 MARKED = Whose(f"identity IN ({SUSPECTS})", f"(person IN ({MARKS}) OR person = {NIL})")
 
 
 def touchpoints(whose: Whose) -> str:
     """The touchpoints of some people, each with its person, in order of time."""
-    columns = ", ".join(
-        f"t.{name} AS {name}" for name in TOUCHPOINT.split(", ") if name != "identity"
-    )
+    columns = ", ".join(f"t.{name} AS {name}" for name in TOUCHPOINT.split(", "))
     return (
         f"SELECT {columns}, if(p.identity = t.identity, p.person, t.identity) AS person"
         f" FROM (SELECT * FROM touchpoints FINAL WHERE {APP} AND {whose.identities}) AS t"
@@ -108,4 +107,13 @@ def touchpoints(whose: Whose) -> str:
     )
 
 
-FORGET = f"DELETE FROM credits WHERE {APP} AND rule_version < {{rule_version:UInt64}}"
+# Whose open journeys are made anew, or are somebody else's by now, and how many there were.
+OPENED = (
+    "SELECT app_id, person, toInt64(max(place) + 1) AS places FROM opens"
+    f" WHERE {APP} AND rule_version = {{rule_version:UInt64}} AND person IN ({MARKS} UNION ALL"
+    f" SELECT identity FROM changes WHERE {APP}) GROUP BY app_id, person"
+)
+FORGET = tuple(
+    f"DELETE FROM {table} WHERE {APP} AND rule_version < {{rule_version:UInt64}}"
+    for table in ("credits", "opens")
+)

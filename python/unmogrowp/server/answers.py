@@ -7,12 +7,12 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import msgspec
 
 from unmogrowp.attribution import model_named
-from unmogrowp.errors import UnmogrowpError
+from unmogrowp.errors import SinkBusy, UnmogrowpError
 from unmogrowp.pipeline import Pipeline, rules_of
 from unmogrowp.server.wire import ERASE, Head, Params, Question, Value
 from unmogrowp.warehouse import (
@@ -26,10 +26,8 @@ from unmogrowp.warehouse import (
     schema,
 )
 from unmogrowp.warehouse.money import decimal_text
+from unmogrowp.warehouse.paths import UNATTRIBUTED
 from unmogrowp.warehouse.span import Span
-
-if TYPE_CHECKING:
-    from unmogrowp.journeys import Policy
 
 Report: TypeAlias = dict[str, object]
 
@@ -42,9 +40,6 @@ MEDIA = {
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
 }
-
-
-UNATTRIBUTED = "(unattributed)"
 COLUMNS = {
     "rejects": "received_at index event_id code field message raw raw_base64",
     "overview": "time event_name events users revenue currency",
@@ -119,21 +114,25 @@ def _attribution(pipeline: Pipeline, params: Params) -> Report:
     if question.model in schema.MODELS:
         return {"settings": settings, **attribution.attribution(pipeline.warehouse, span, question)}
     # Not stored with each conversion: computed from all paths when asked for.
-    report = paths.attribution(
-        pipeline.warehouse,
-        span,
-        question,
-        model=model_named(question.model),
-        rules=_path_rules(settings),
-    )
-    return {"settings": settings, **report}
+    _await_opens(pipeline, span.app_id)
+    model = model_named(question.model)
+    return {
+        "settings": settings,
+        **paths.attribution(pipeline.warehouse, span, question, model=model),
+    }
 
 
 def _paths(pipeline: Pipeline, params: Params) -> Report:
     settings, question = _question(pipeline, params)
-    rules, limit = _path_rules(settings), cast("int", params["limit"])
-    found = paths.paths(pipeline.warehouse, _span(params), question, rules=rules, limit=limit)
-    return {"settings": settings, **found}
+    span, limit = _span(params), cast("int", params["limit"])
+    _await_opens(pipeline, span.app_id)
+    return {"settings": settings, **paths.paths(pipeline.warehouse, span, question, limit=limit)}
+
+
+def _await_opens(pipeline: Pipeline, app_id: str) -> None:
+    """Refuse for now where a former version, which kept no open journeys, credited the app."""
+    if pipeline.applied(app_id) is not None and not pipeline.has_opens(app_id):
+        raise SinkBusy(f"the journeys of `{app_id}` are being made\nhint: try again in a minute")
 
 
 def _question(pipeline: Pipeline, params: Params) -> tuple[Report, attribution.Question]:
@@ -146,12 +145,6 @@ def _question(pipeline: Pipeline, params: Params) -> tuple[Report, attribution.Q
         currency=cast("str | None", params["currency"]),
     )
     return settings, question
-
-
-def _path_rules(settings: Report) -> paths.Rules:
-    click, view = (cast("int", settings[f"{what}_lookback_us"]) for what in ("click", "view"))
-    policy = cast("Policy", settings["policy"])
-    return paths.Rules(cast("list[str]", settings["conversions"]), (click, view), policy)
 
 
 def _campaigns(pipeline: Pipeline, params: Params) -> Report:

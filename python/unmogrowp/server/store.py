@@ -49,11 +49,13 @@ class Loop:
         name: str,
         step: Callable[[], bool],
         give_up: Callable[[SinkDamaged], None],
+        give_way: Callable[[], None],
         *,
         idle_s: float = IDLE_S,
     ) -> None:
         self.problem: str | None = None
-        self._step, self._give_up, self._idle_s = step, give_up, idle_s
+        self._step, self._idle_s = step, idle_s
+        self._give_up, self._give_way = give_up, give_way
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
 
@@ -67,6 +69,7 @@ class Loop:
         self._thread.join()
 
     def _run(self) -> None:
+        self._give_way()
         while not self._stop.is_set():
             started = time.monotonic()
             try:
@@ -126,11 +129,15 @@ class Store:
         except BaseException:
             pipeline.close()
             raise
+        steps: dict[str, tuple[Callable[[], bool], float]] = {
+            "ship": (pipeline.ship_once, IDLE_S),
+            "attribute": (pipeline.attribute_once, IDLE_S),
+            "check": (pipeline.check, CHECK_S),
+            "retain": (pipeline.retain_once, RETAIN_S),
+        }
         self._loops = [
-            Loop("ship", pipeline.ship_once, self._give_up),
-            Loop("attribute", pipeline.attribute_once, self._give_up),
-            Loop("check", pipeline.check, self._give_up, idle_s=CHECK_S),
-            Loop("retain", pipeline.retain_once, self._give_up, idle_s=RETAIN_S),
+            Loop(name, step, self._give_up, self._warehouse.give_way, idle_s=idle_s)
+            for name, (step, idle_s) in steps.items()
         ]
         for loop in self._loops:
             loop.start()

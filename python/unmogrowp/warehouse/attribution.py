@@ -7,12 +7,11 @@ from typing import Literal
 from unmogrowp.warehouse import credit
 from unmogrowp.warehouse.money import by_currency, decimal_text
 from unmogrowp.warehouse.report import AttributionReport, Row
-from unmogrowp.warehouse.schema import MODELS
+from unmogrowp.warehouse.schema import MODELS, TOUCH_KEYS
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
 
 GroupBy = Literal["channel", "campaign", "adset", "creative", "country", "day"]
-_OF_TOUCH = ("channel", "campaign", "adset", "creative")
 _OF_CONVERSION = {
     "country": "toString(country)",
     "day": "toString(toDate(conversion_time, {tz:String}))",
@@ -31,7 +30,7 @@ class Question:
     tz: str = "UTC"
 
     def __post_init__(self) -> None:
-        known = (*_OF_TOUCH, *_OF_CONVERSION)
+        known = (*TOUCH_KEYS, *_OF_CONVERSION)
         if self.group_by not in known:
             raise ValueError(f"unknown group_by `{self.group_by}`\nhint: one of {', '.join(known)}")
 

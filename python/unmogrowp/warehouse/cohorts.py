@@ -1,22 +1,14 @@
 """Retention, LTV and ROAS of the events in the warehouse, by the library's own kernel."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from unmogrowp.cohorts import cohorts as of_events
+from unmogrowp.cohorts import Cohorts
 from unmogrowp.journeys import Duration
 from unmogrowp.table import Table
 from unmogrowp.warehouse import columns
+from unmogrowp.warehouse.persons import KNOWN
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_ALWAYS = (
-    *("event_id", "app_id", "event_name", "event_type", "timestamp", "revenue_micros", "currency"),
-    *("user_id", "anonymous_id", "device_id", "idfa", "gaid", "idfv", "source"),
-)
 
 
 def cohorts(
@@ -34,32 +26,30 @@ def cohorts(
     Args:
         warehouse: Where the events are.
         span: The app, and when people started.
-        by: What to group by.
+        by: What to group by, a column of events.
         days: Days since the start.
         lookbacks: Of clicks and of impressions.
 
     Returns:
         Columns as of `unmogrowp.cohorts`.
     """
-    events = canonical(warehouse, Span(span.app_id), (*_ALWAYS, by))
-    click, view = lookbacks
-    return of_events(
-        events,
-        by=by,
-        days=days,
-        click_lookback=click,
-        view_lookback=view,
-        start=span.start,
-        stop=span.stop,
-    )
+    asked = Cohorts(by, list(days), lookbacks=lookbacks, start=span.start, stop=span.stop)
+    events, given = _events(by), {"app_id": span.app_id}
+    return asked.of(warehouse.arrow(events, given), persons=warehouse.arrow(KNOWN, given))
 
 
-def canonical(warehouse: Warehouse, span: Span, names: Sequence[str]) -> "pa.Table":
-    """The named columns of the events of `span`, as the kernels take them."""
+def _events(by: str) -> str:
+    """SQL for all events of the app, as the kernel takes them.
+
+    Labels go as dictionaries, and identities as they are: ten million rows would be long in text.
+    """
     types = columns.event_types()
-    unknown = [name for name in names if name not in types]
-    if unknown:
-        raise ValueError(f"unknown column `{unknown[0]}`\nhint: one of {', '.join(types)}")
-    shown = ", ".join(columns.arrow(name, types[name]) for name in dict.fromkeys(names))
-    sql = f"SELECT {shown} FROM events AS e FINAL WHERE {span.where('e.timestamp')}"
-    return warehouse.arrow(f"{sql} ORDER BY e.timestamp, e.event_id", span.values())
+    if by not in types:
+        raise ValueError(f"unknown column `{by}`\nhint: one of {', '.join(types)}")
+    key = f"nullIf({by}, '') AS {by}" if "String" in types[by] else columns.arrow(by, types[by])
+    return (
+        "SELECT timestamp, identity, event_name, event_type, revenue_micros, "
+        f"nullIf(currency, '') AS currency, {key} FROM events AS e FINAL "
+        "WHERE app_id = {app_id:String} ORDER BY timestamp, event_id "
+        "SETTINGS output_format_arrow_low_cardinality_as_dictionary = 1"
+    )

@@ -1,5 +1,6 @@
 """Events, people and revenue over time."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -40,14 +41,16 @@ def overview(
         raise ValueError(f"unknown interval `{interval}`\nhint: one of {', '.join(_START)}")
     zone = ZoneInfo(tz)
     values = {**span.values(), "tz": tz}
-    users = warehouse.rows(_users_by_row(span, interval, tz), values)
-    users_of = {(row["start"], row["event_name"]): row["users"] for row in users}
+    users_of: dict[object, object] = {
+        (row["start"], row["event_name"]) if row["is_of_row"] else None: row["users"]
+        for row in warehouse.rows(_users(span, interval, tz), values)
+    }
     counts = warehouse.rows(_counts_by_row(span, interval), values)
     rows = [_row(row, users_of, None if interval == "total" else zone) for row in counts]
-    return {"rows": rows, "total": _total(warehouse, span)}
+    return {"rows": rows, "total": _total(counts, users_of.get(None, 0))}
 
 
-def _row(row: Row, users_of: dict[tuple[object, object], object], zone: ZoneInfo | None) -> Row:
+def _row(row: Row, users_of: dict[object, object], zone: ZoneInfo | None) -> Row:
     micros = int(str(row["micros"]))
     return {
         "time": None if zone is None else _shown(int(str(row["start"])), zone),
@@ -100,27 +103,25 @@ def _counts_by_row(span: Span, interval: Interval) -> str:
     )
 
 
-def _users_by_row(span: Span, interval: Interval, tz: str) -> str:
+def _users(span: Span, interval: Interval, tz: str) -> str:
+    """People by row of the report, and in a row of its own all of them: nobody is read twice."""
     is_by_day = span.is_of_days() and (interval == "total" or (tz == "UTC" and interval != "hour"))
     start = _START[interval].format(time="time")
+    people = with_person(_identities(span, is_by_day=is_by_day))
     return (
         f"SELECT toInt64(toUnixTimestamp({start})) AS start, toString(event_name) AS event_name, "
-        f"toInt64(uniqExact(person)) AS users "
-        f"FROM ({with_person(_identities(span, is_by_day=is_by_day))}) GROUP BY start, event_name"
+        "toInt64(uniqExact(person)) AS users, grouping(start, event_name) = 0 AS is_of_row "
+        f"FROM ({people}) GROUP BY GROUPING SETS ((start, event_name), ())"
     )
 
 
-def _total(warehouse: Warehouse, span: Span) -> Row:
-    values = span.values()
-    rows = warehouse.rows(
-        "SELECT toString(currency) AS currency, toInt64(sum(n)) AS events, "
-        f"toInt64(sum(micros)) AS micros FROM ({counts(span)}) GROUP BY currency ORDER BY currency",
-        values,
-    )
-    people = with_person(_identities(span, is_by_day=span.is_of_days()))
-    users = warehouse.rows(f"SELECT toInt64(uniqExact(person)) AS users FROM ({people})", values)
+def _total(counts: list[Row], users: object) -> Row:
+    micros: Counter[str] = Counter()
+    for row in counts:
+        micros[str(row["currency"])] += int(str(row["micros"]))
+    amounts: list[Row] = [{"currency": c, "micros": m} for c, m in sorted(micros.items())]
     return {
-        "events": sum(int(str(row["events"])) for row in rows),
-        "users": users[0]["users"],
-        "revenue": by_currency(rows, "micros"),
+        "events": sum(int(str(row["events"])) for row in counts),
+        "users": users,
+        "revenue": by_currency(amounts, "micros"),
     }

@@ -1,63 +1,32 @@
-"""Reports by models of whole paths: an app's touchpoints through the library's own kernels.
+"""Reports by models of whole paths: those that the incremental job keeps, counted.
 
-The whole history is looked at, since touches count wherever they lie; conversions are counted by
-their time and name, journeys that did not convert by the time of their last touch.
+Conversions are counted by their time and name, journeys that did not convert by the time of their
+last touch; touches count wherever they lie.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from unmogrowp import _core
 from unmogrowp.attribution import Model, compare
-from unmogrowp.journeys import Journeys, Policy
-from unmogrowp.table import Table
+from unmogrowp.journeys import Journeys
 from unmogrowp.warehouse import credit
 from unmogrowp.warehouse.attribution import Question, attributed, summed, totals
 from unmogrowp.warehouse.money import by_currency, decimal_text
-from unmogrowp.warehouse.persons import with_person
 from unmogrowp.warehouse.report import AttributionReport, Report, Row
+from unmogrowp.warehouse.schema import TOUCH_KEYS
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-GroupBy = Literal["channel", "campaign", "adset", "creative"]
-_KEYS = {"channel": "source"} | {key: key for key in ("campaign", "adset", "creative")}
-_COLUMNS = {
-    "user": "person",
-    "time": "timestamp",
-    "channel": "channel",
-    "is_conversion": "is_conversion",
-    "value": "micros",
-    "conversion_name": "event_name",
-    "currency": "currency",
-    "touch_type": "event_type",
-    "weight": "weight",
-}
 SEPARATOR = " > "
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How an app's journeys are made.
-
-    Args:
-        conversions: Names of the events that convert; a report may count some of them only.
-        lookbacks_us: Of clicks and of impressions.
-        policy: Whether a conversion consumes its touches.
-    """
-
-    conversions: Sequence[str]
-    lookbacks_us: tuple[int, int]
-    policy: Policy
+UNATTRIBUTED = "(unattributed)"
 
 
 def attribution(
-    warehouse: Warehouse, span: Span, question: Question, *, model: Model, rules: Rules
+    warehouse: Warehouse, span: Span, question: Question, *, model: Model
 ) -> AttributionReport:
     """As `warehouse.attribution.attribution`, by a model of whole paths.
 
@@ -65,9 +34,10 @@ def attribution(
         ValueError: The model or what to group by cannot be used so.
     """
     name = model.name
-    table = compare(_journeys(warehouse, span, question, rules), [model]).to_pyarrow()
+    found = Journeys.from_paths(_found(warehouse, span, question))
+    table = compare(found, [model]).to_pyarrow()
     # The last rows are those of conversions without touches, which the credits know.
-    rows = [row for row in table.to_pylist() if row["channel"] != "(unattributed)"]
+    rows = [row for row in table.to_pylist() if row["channel"] != UNATTRIBUTED]
     rows = [row for row in rows if row[f"{name}_conversions"] or row[f"{name}_value"]]
     sums = warehouse.rows(totals(span, question), question.values(span))
     micros = _micros(rows, f"{name}_value", attributed(sums))
@@ -92,9 +62,7 @@ def _micros(rows: list[Row], name: str, all_micros: dict[str, int]) -> list[int]
     return credit.apportioned(exact, all_micros)
 
 
-def paths(
-    warehouse: Warehouse, span: Span, question: Question, *, rules: Rules, limit: int
-) -> Report:
+def paths(warehouse: Warehouse, span: Span, question: Question, *, limit: int) -> Report:
     """The sequences of channels people took, converting or not.
 
     Returns:
@@ -102,8 +70,9 @@ def paths(
         it did not convert), `rate` and `value` by currency, those that converted most first;
         `total` of `paths`, `conversions`, `nulls` and `value` over all of them.
     """
-    found = _journeys(warehouse, span, question, rules).to_paths().to_pyarrow()
-    values = _values(warehouse, span, question)
+    kept = _found(warehouse, span, question)
+    found = Journeys.from_paths(kept).to_paths().to_pyarrow()
+    values = _values(kept)
     counts = {name: _sum(found, name) for name in ("conversions", "nulls")}
     micros: Counter[str] = Counter()
     for amounts in values.values():
@@ -136,67 +105,42 @@ def _path_row(row: Row, values: dict[tuple[str, ...], list[Row]]) -> Row:
     }
 
 
-def _values(
-    warehouse: Warehouse, span: Span, question: Question
-) -> dict[tuple[str, ...], list[Row]]:
+def _values(found: "pa.Table") -> dict[tuple[str, ...], list[Row]]:
     """By path: `micros` of its conversions by `currency`."""
-    sql = (
-        f"SELECT arrayMap(x -> toString(x), {question.group_by}) AS path, "
-        "toString(currency) AS currency, "
-        "toInt64(sum(value_micros)) AS micros FROM credits FINAL "
-        f"WHERE {question.where(span)} AND notEmpty(touch_id) GROUP BY path, currency "
-        "ORDER BY currency"
-    )
-    found: dict[tuple[str, ...], list[Row]] = {}
-    for row in warehouse.rows(sql, question.values(span)):
-        found.setdefault(tuple(map(str, _list(row["path"]))), []).append(row)
-    return found
+    import pyarrow.compute as pc
+
+    values: dict[tuple[str, ...], list[Row]] = {}
+    for row in found.filter(pc.field("conversions") > 0).to_pylist():
+        names = tuple(str(name or "") for name in row["path"])
+        values.setdefault(names, []).append({"currency": row["currency"], "micros": row["value"]})
+    return values
 
 
 def _list(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-def _journeys(warehouse: Warehouse, span: Span, question: Question, rules: Rules) -> Journeys:
-    if question.group_by not in _KEYS:
+def _found(warehouse: Warehouse, span: Span, question: Question) -> "pa.Table":
+    """Paths with their counts, a row for each currency; null is the currency of no value."""
+    if question.group_by not in TOUCH_KEYS:
         raise ValueError(
             f"group_by `{question.group_by}` is the conversion's, and this looks at whole paths of "
-            f"touches\nhint: one of {', '.join(_KEYS)}, or another model"
+            f"touches\nhint: one of {', '.join(TOUCH_KEYS)}, or another model"
         )
-    table = warehouse.arrow(_rows(span, question), _values_of(span, question, rules))
-    return Journeys(
-        _core.journeys(
-            Table.read(table).batches,
-            _COLUMNS,
-            rules.lookbacks_us,
-            rules.policy,
-            span.bounds_us(),
-        )
-    )
+    return warehouse.arrow(_rows(span, question), question.values(span))
 
 
 def _rows(span: Span, question: Question) -> str:
-    """Every touchpoint with its person; conversions outside the question weigh nothing."""
-    key = f"nullIf(nullIf(toString({_KEYS[question.group_by]}), ''), '(unattributed)')"
-    counts = ["event_name IN {conversions:Array(String)}", span.where("timestamp")]
-    if question.currency is not None:
-        counts.append("currency = {currency:String}")
-    points = (
-        "SELECT identity, timestamp, event_id, toString(event_name) AS event_name, "
-        f"toString(event_type) AS event_type, {key} AS channel, "
-        "event_name IN {all_conversions:Array(String)} AS is_conversion, "
-        f"is_conversion AND {' AND '.join(counts)} AS is_counted, "
-        "toFloat64(is_counted) AS weight, "
-        "if(is_counted, ifNull(revenue_micros, 0), 0) AS micros, "
-        "nullIf(toString(currency), '') AS currency "
-        "FROM touchpoints FINAL WHERE app_id = {app_id:String}"
-    )
+    """Journeys that converted are in the credits, the others are kept beside them."""
+    key = question.group_by
+    path = f"arrayMap(x -> nullIf(nullIf(toString(x), ''), '{UNATTRIBUTED}'), {key}) AS path"
+    opens = f"{span.where('last_touch')} AND rule_version = {{rule_version:UInt64}}"
     return (
-        "SELECT person, timestamp, channel, toBool(is_conversion) AS is_conversion, micros, "
-        "event_name, currency, event_type, weight "
-        f"FROM ({with_person(points)}) ORDER BY timestamp, event_id"
+        f"SELECT {path}, nullIf(toString(currency), '') AS currency, toFloat64(count()) AS "
+        "conversions, toFloat64(0) AS nulls, toInt64(sum(value_micros)) AS value "
+        f"FROM credits FINAL WHERE {question.where(span)} AND notEmpty({key}) "
+        f"GROUP BY {key}, currency UNION ALL "
+        f"SELECT {path}, NULL AS currency, toFloat64(0) AS conversions, "
+        "toFloat64(count()) AS nulls, toInt64(0) AS value "
+        f"FROM opens FINAL WHERE {opens} AND notEmpty({key}) GROUP BY {key}"
     )
-
-
-def _values_of(span: Span, question: Question, rules: Rules) -> dict[str, object]:
-    return {**question.values(span), "all_conversions": list(rules.conversions)}

@@ -5,7 +5,7 @@ itself.
 """
 
 NIL = "toUUID('00000000-0000-0000-0000-000000000000')"
-_KNOWN = (
+KNOWN = (
     "SELECT identity, argMax(person, version) AS person FROM persons "
     "WHERE app_id = {app_id:String} GROUP BY identity"
 )
@@ -14,5 +14,5 @@ _KNOWN = (
 def with_person(select: str) -> str:
     """Add `person` to the rows of `select`, which has an `identity`."""
     person = f"if(p.person = {NIL}, s.identity, p.person)"
-    join = f"({select}) AS s LEFT JOIN ({_KNOWN}) AS p ON s.identity = p.identity"
+    join = f"({select}) AS s LEFT JOIN ({KNOWN}) AS p ON s.identity = p.identity"
     return f"SELECT s.*, {person} AS person FROM {join}"

@@ -22,6 +22,9 @@ MODELS = (
     "time_decay",
 )
 
+# What credit can be grouped by of a touch.
+TOUCH_KEYS = ("channel", "campaign", "adset", "creative")
+
 _DURABLE = (
     "non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1"
 )
@@ -85,6 +88,7 @@ def migrations() -> tuple[Migration, ...]:
         ),
         Migration(5, "members of a person", _members()),
         Migration(6, "cheaper inserts", (_COMPACT, _codecs())),
+        Migration(7, "open journeys", (_opens(),)),
     )
 
 
@@ -202,6 +206,19 @@ def _members() -> tuple[str, str, str]:
     return _table("members", columns, engine), view, known
 
 
+def _opens() -> str:
+    """Journeys that did not convert, by person: whoever is credited anew replaces theirs."""
+    columns = [f"app_id {_LABEL}", "rule_version UInt64", "person UUID", "place UInt32"]
+    columns += [f"last_touch {_TIME}"]
+    columns += [f"{key} Array({_LABEL})" for key in TOUCH_KEYS]
+    columns += ["version UInt64"]
+    return _table(
+        "opens",
+        columns,
+        "ENGINE = ReplacingMergeTree(version) ORDER BY (app_id, rule_version, person, place)",
+    )
+
+
 def _work(name: str, *uuids: str) -> str:
     """What one round of the incremental job needs and the next one empties."""
     columns = ", ".join(f"{column} UUID" for column in uuids)
@@ -222,7 +239,7 @@ def _credits() -> str:
         "touch_id Array(UUID)",
         f"touch_time Array({_TIME})",
     ]
-    columns += [f"{key} Array({_LABEL})" for key in ("channel", "campaign", "adset", "creative")]
+    columns += [f"{key} Array({_LABEL})" for key in TOUCH_KEYS]
     columns += [f"{model} Array(Float64)" for model in MODELS]
     columns += ["version UInt64"]
     return _table(

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 EXECUTION_SECONDS_MAX = 120
 # What may pass: time, memory, too many queries or parts, network, locks, disk, cancelled.
 _BUSY_CODES = frozenset({76, 159, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 999})
+# Of a query, the lower the sooner; one behind others waits so long at most before each block.
+_FIRST, _BEHIND = 1, 2
+_WAIT_MS = 100
 _ROWS_MAX = 10_000_000
 _BYTES_MAX = 4_000_000_000
-_TABLES = frozenset({"events", "rejects", "identities", "persons", "credits", "changes"})
+_TABLES = frozenset({"events", "rejects", "identities", "persons", "credits", "opens", "changes"})
 _MONTHS = "SELECT DISTINCT toYYYYMM(timestamp) AS month FROM events ORDER BY month"
 
 
@@ -47,6 +50,7 @@ class Warehouse:
             "do_not_merge_across_partitions_select_final": 1,
             # What an insert would collapse, reads collapse anyway, and merges do it cheaper.
             "optimize_on_insert": 0,
+            "low_priority_query_wait_time_ms": _WAIT_MS,
         }
         self._own = threading.local()
         self._clients: list[Client] = []
@@ -68,6 +72,10 @@ class Warehouse:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def give_way(self) -> None:
+        """From here on, the calling thread's queries make room for those of others."""
+        self._own.priority = _BEHIND
 
     def migrate(self) -> int:
         """Bring the tables up to date; returns their version.
@@ -227,7 +235,8 @@ class Warehouse:
 
         # Opened one after the other: two first connections at once would race for the lock.
         with self._lock:
-            client = clickhouse_connect.get_client(**self._where(), settings=self._settings)
+            settings = {**self._settings, "priority": getattr(self._own, "priority", _FIRST)}
+            client = clickhouse_connect.get_client(**self._where(), settings=settings)
             self._clients.append(client)
         return client
 

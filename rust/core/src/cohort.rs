@@ -14,7 +14,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use crate::attribution::sum::ExactSum;
 use crate::column::{Bytes, Interner, Map, NULL, TableError, find, micros, narrow, numbers, times};
-use crate::identity::Graph;
+use crate::identity::{self, Graph};
 use crate::journey::{
     Conversions, Effort, Filing, Journeys, Labels, Settings, Step, Tag, UNATTRIBUTED,
 };
@@ -54,11 +54,15 @@ pub struct Spend<'a> {
 /// per day `users_<d>` (of an age to count), `retention_<d>`, `revenue_<d>` (of all, so far),
 /// `ltv_<d>` (per user who counts), then `spend` and per day `roas_<d>` (null without spend).
 ///
+/// People are by the ids seen together, or by `persons`, a table of `identity` and `person`, of
+/// events that have an `identity`.
+///
 /// # Errors
 /// A column is missing or of a wrong type, or `stop` was set.
 pub fn cohorts(
     schema: &SchemaRef,
     batches: &[RecordBatch],
+    persons: Option<&[RecordBatch]>,
     spend: Option<Spend<'_>>,
     settings: CohortSettings<'_>,
     stop: &AtomicBool,
@@ -71,7 +75,9 @@ pub fn cohorts(
         }
         events.batch(batch, settings)?;
     }
-    let keys = {
+    let keys = if let Some(persons) = persons {
+        identity::keys_by_table(batches, persons)?
+    } else {
         let mut graph = Graph::default();
         let rows = graph.add(batches)?.rows;
         graph.person_keys(&rows)
@@ -181,6 +187,43 @@ impl Cohort {
     }
 }
 
+/// A number for each key: keys of persons are small, those of rows that stand alone are huge.
+#[derive(Default)]
+struct Numbers {
+    of_person: Vec<u32>,
+    alone: Map<u64, u32>,
+}
+
+impl Numbers {
+    /// The number of `key`, `next` where it has none yet.
+    fn of(&mut self, key: u64, next: u32) -> u32 {
+        let Some(place) = Self::place(key) else {
+            return *self.alone.entry(key).or_insert(next);
+        };
+        if place >= self.of_person.len() {
+            self.of_person.resize(place + 1, NULL);
+        }
+        let number = &mut self.of_person[place];
+        if *number == NULL {
+            *number = next;
+        }
+        *number
+    }
+
+    /// [`NULL`] where it has none.
+    fn get(&self, key: u64) -> u32 {
+        let known = match Self::place(key) {
+            Some(place) => self.of_person.get(place),
+            None => self.alone.get(&key),
+        };
+        known.copied().unwrap_or(NULL)
+    }
+
+    fn place(key: u64) -> Option<usize> {
+        u32::try_from(key).ok().map(|key| key as usize)
+    }
+}
+
 impl People {
     fn new(
         events: &Events,
@@ -188,20 +231,19 @@ impl People {
         settings: CohortSettings<'_>,
         stop: &AtomicBool,
     ) -> Result<Self, TableError> {
-        let mut numbers: Map<u64, u32> = Map::default();
+        let mut numbers = Numbers::default();
         let mut starts: Vec<Start> = Vec::new();
         for (row, key) in keys.iter().enumerate().filter(|(row, _)| !events.is_touch(*row)) {
             let is_install = events.what[row] == What::Install;
             let start = Start { row: narrow(row), time: events.times[row], is_install };
-            let number = *numbers.entry(*key).or_insert(narrow(starts.len()));
+            let number = numbers.of(*key, narrow(starts.len()));
             match starts.get_mut(number as usize) {
                 None => starts.push(start),
                 Some(known) if start.is_before(known) => *known = start,
                 Some(_) => {}
             }
         }
-        let of_row: Vec<u32> =
-            keys.iter().map(|key| numbers.get(key).copied().unwrap_or(NULL)).collect();
+        let of_row: Vec<u32> = keys.iter().map(|key| numbers.get(*key)).collect();
         let cohorts = cohorts_of(events, &of_row, &starts, settings, stop)?;
         Ok(Self { of_row, starts, cohorts })
     }

@@ -436,3 +436,85 @@ impl Graph {
 #[cfg(test)]
 #[path = "identity_tests.rs"]
 mod tests;
+
+/// One key per row for `journey`, as [`Graph::person_keys`], of persons that a warehouse knows: a
+/// column `person`, within its `app_id` where there is one. One that is null or nil is nobody.
+///
+/// # Errors
+/// A column is missing or of a wrong type.
+pub fn stored_keys(batches: &[RecordBatch]) -> Result<Vec<u64>, TableError> {
+    const ROLE: &str = "the person of each row";
+    let (mut app_ids, mut seen) = (Interner::default(), Interner::default());
+    let (mut keys, mut key) = (Vec::new(), Vec::new());
+    for batch in batches {
+        let array = find(batch, "person", ROLE)?.as_ref();
+        let persons = Bytes::new(array).map_or_else(|| Bytes::text(array, "person"), Ok)?;
+        let apps = batch.column_by_name("app_id").map(|array| Bytes::text(array, "app_id"));
+        let apps = apps.transpose()?.map(|apps| app_ids.column(&apps, batch.num_rows()));
+        for row in 0..batch.num_rows() {
+            let person = persons.get(row).filter(|person| person.iter().any(|byte| *byte != 0));
+            keys.push(match person {
+                None => 1 << 63 | keys.len() as u64,
+                Some(person) => {
+                    key.clear();
+                    key.extend(apps.as_ref().map_or(0, |apps| apps[row]).to_le_bytes());
+                    key.extend_from_slice(person);
+                    u64::from(seen.id(&key))
+                }
+            });
+        }
+    }
+    Ok(keys)
+}
+
+/// The same of events that name their `identity`, for a table of `identity` and `person`; an
+/// identity that is not in it is a person of its own.
+///
+/// # Errors
+/// A column is missing or of a wrong type.
+pub fn keys_by_table(
+    batches: &[RecordBatch],
+    known: &[RecordBatch],
+) -> Result<Vec<u64>, TableError> {
+    let mut persons: Map<Uuid, Uuid> = Map::default();
+    for batch in known {
+        let (identity, person) = (Uuids::new(batch, "identity")?, Uuids::new(batch, "person")?);
+        persons.extend((0..batch.num_rows()).map(|row| (identity.get(row), person.get(row))));
+    }
+    // By identity the number of its person; none where each of its events stands alone.
+    let mut numbers: Map<Uuid, Option<u32>> = Map::default();
+    let mut groups: Map<Uuid, u32> = Map::default();
+    let mut keys = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for batch in batches {
+        let identities = Uuids::new(batch, "identity")?;
+        for row in 0..batch.num_rows() {
+            let identity = identities.get(row);
+            let number = *numbers.entry(identity).or_insert_with(|| {
+                let person = persons.get(&identity).copied().unwrap_or(identity);
+                let next = narrow(groups.len());
+                (person != NOBODY).then(|| *groups.entry(person).or_insert(next))
+            });
+            keys.push(number.map_or_else(|| 1 << 63 | keys.len() as u64, u64::from));
+        }
+    }
+    Ok(keys)
+}
+
+pub(crate) type Uuid = [u8; 16];
+
+/// The nil UUID.
+pub(crate) const NOBODY: Uuid = [0; 16];
+
+/// A column of UUIDs, nil where there is nothing.
+pub(crate) struct Uuids<'a>(Bytes<'a>);
+
+impl<'a> Uuids<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch, name: &str) -> Result<Self, TableError> {
+        let array = find(batch, name, "who somebody is")?.as_ref();
+        Bytes::new(array).map_or_else(|| Bytes::text(array, name), Ok).map(Self)
+    }
+
+    pub(crate) fn get(&self, row: usize) -> Uuid {
+        self.0.get(row).and_then(|uuid| uuid.try_into().ok()).unwrap_or_default()
+    }
+}

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use unmogrowp_core::attribution::{self, Bootstrap, Model, ModelError};
+use unmogrowp_core::attribution::{self, Bootstrap, Model, ModelError, Places};
 use unmogrowp_core::journey::EventSettings;
 
 use crate::door::{Door, effort};
@@ -117,25 +117,31 @@ pub(crate) fn removal_effects(
 }
 
 /// Credit of every conversion under every rule model, for a warehouse: touchpoints of whole persons
-/// in, one row per conversion with a list per touch column and per model out.
+/// in, one row per conversion with a list per touch column and per model out; and one row per
+/// journey that did not convert. `known` says how many `places` each `person` had of those before.
 #[pyfunction]
 #[pyo3(signature = (
-    touchpoints, *, conversions, click_lookback_us, view_lookback_us, policy="partition"
+    touchpoints, known=None, *, conversions, click_lookback_us, view_lookback_us,
+    policy="partition"
 ))]
+#[allow(clippy::too_many_arguments, reason = "one per setting of an app")]
 pub(crate) fn credits(
     py: Python<'_>,
     touchpoints: &Batches,
+    known: Option<&Batches>,
     conversions: Vec<String>,
     click_lookback_us: i64,
     view_lookback_us: i64,
     policy: &str,
-) -> PyResult<Batches> {
+) -> PyResult<(Batches, Batches)> {
     let settings = settings(click_lookback_us, view_lookback_us, policy)?;
     let (schema, batches) = (touchpoints.schema(), touchpoints.batches().to_vec());
+    let known = known.map_or_else(Vec::new, |known| known.batches().to_vec());
     py.enter_long(move |stop| {
         let conversions = conversions.as_slice();
         let settings = EventSettings { conversions, settings, allows_reserved: true };
-        attribution::credits(&schema, &batches, settings, effort(stop)).map_err(Unfit)
+        let known = Places::read(&known).map_err(|error| Unfit(error.into()))?;
+        attribution::credits(&schema, &batches, &known, settings, effort(stop)).map_err(Unfit)
     })
-    .map(Batches::from)
+    .map(|(credits, opens)| (Batches::from(credits), Batches::from(opens)))
 }

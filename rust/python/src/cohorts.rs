@@ -7,10 +7,11 @@ use crate::door::Door;
 use crate::journeys::{Refused, settings};
 use crate::table::Batches;
 
-/// One row per cohort and currency.
+/// One row per cohort and currency; `persons` says who each `identity` of the events is.
 #[pyfunction]
 #[pyo3(signature = (
-    events, by, days, install, click_lookback_us, view_lookback_us, started, spend=None
+    events, by, days, install, click_lookback_us, view_lookback_us, started, spend=None,
+    persons=None
 ))]
 #[allow(clippy::too_many_arguments, reason = "one per keyword of `unmogrowp.cohorts`")]
 pub(crate) fn cohorts(
@@ -23,15 +24,18 @@ pub(crate) fn cohorts(
     view_lookback_us: i64,
     started: (i64, i64),
     spend: Option<&Batches>,
+    persons: Option<&Batches>,
 ) -> PyResult<Batches> {
     let settings = settings(click_lookback_us, view_lookback_us, "partition")?;
     let (schema, batches) = (events.schema(), events.batches().to_vec());
     let spend = spend.map(|spend| (spend.schema(), spend.batches().to_vec()));
+    let persons = persons.map(|persons| persons.batches().to_vec());
     py.enter_long(move |stop| {
+        let persons = persons.as_deref();
         let spend = spend.as_ref().map(|(schema, batches)| Spend { schema, batches });
         let settings =
             CohortSettings { by: &by, days: &days, install: &install, settings, started };
-        cohort::cohorts(&schema, &batches, spend, settings, stop).map_err(Refused)
+        cohort::cohorts(&schema, &batches, persons, spend, settings, stop).map_err(Refused)
     })
     .map(Batches::from)
 }

@@ -108,32 +108,24 @@ fn names(mut columns: HashMap<String, String>) -> Names {
         touch_type: optional("touch_type"),
         key_touch: optional("key_touch"),
         conversion_id: optional("conversion_id"),
-        weight: optional("weight"),
     }
 }
 
-/// Journeys of any table; `columns` says which column plays which part. Journeys that did not
-/// convert count only where their last touch lies in `unconverted_us`, a half-open range.
+/// Journeys of any table; `columns` says which column plays which part.
 #[pyfunction]
-#[pyo3(signature = (table, columns, lookbacks_us, policy, unconverted_us=None))]
 pub(crate) fn journeys(
     py: Python<'_>,
     table: &Batches,
     columns: HashMap<String, String>,
     lookbacks_us: (i64, i64),
     policy: &str,
-    unconverted_us: Option<(i64, i64)>,
 ) -> PyResult<Journeys> {
     let settings = settings(lookbacks_us.0, lookbacks_us.1, policy)?;
     let (schema, batches, names) = (table.schema(), table.batches().to_vec(), names(columns));
     py.enter_long(move |stop| {
-        let mut journeys =
-            journey::read(&schema, &batches, &names, settings, effort(stop)).map_err(Refused)?;
-        if let Some((start_us, stop_us)) = unconverted_us {
-            journeys.count_unconverted_in(start_us, stop_us);
-        }
-        Ok::<_, Refused>(Journeys::from(journeys))
+        journey::read(&schema, &batches, &names, settings, effort(stop)).map_err(Refused)
     })
+    .map(Journeys::from)
 }
 
 /// Journeys of canonical events: people by the ids seen together, touches by `event_type`.

@@ -32,7 +32,8 @@ impl Person {
     /// Person number `index` of the scenario.
     pub(crate) fn new(world: &World, index: u32) -> Self {
         let scenario = &world.scenario;
-        let key = mix(mix(scenario.seed) ^ mix(u64::from(index).wrapping_add(1)));
+        // Added, not mixed alike: person 2 of seed 3 would be person 3 of seed 2.
+        let key = mix(mix(scenario.seed).wrapping_add(u64::from(index)).wrapping_add(1));
         let mut random = Random::of(key, 0);
         let is_ios = random.is(scenario.ios);
         let small = |value: usize| u8::try_from(value).unwrap_or_default();

@@ -54,6 +54,17 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
+fn scenarios_of_other_seeds_share_no_event() {
+    let mut ids = HashSet::new();
+    for seed in 0..6 {
+        let text = text(&Scenario { seed, ..small(500) });
+        let own = text.lines().filter_map(|line| field(line, "event_id").map(str::to_owned));
+        ids.extend(own);
+    }
+    assert_eq!(ids.len(), 6 * 500);
+}
+
+#[test]
 fn the_number_of_events_is_exact_and_their_ids_differ() {
     for events in [0, 1, 17, 4_321] {
         let text = text(&small(events));

@@ -77,7 +77,6 @@ fn names() -> Names {
         touch_type: optional("touch_type"),
         key_touch: optional("key_touch"),
         conversion_id: None,
-        weight: None,
     }
 }
 

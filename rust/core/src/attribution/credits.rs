@@ -1,5 +1,5 @@
-//! Touchpoints of whole persons in, one row per conversion with the credit of every rule out: what
-//! a warehouse stores.
+//! Touchpoints of whole persons in, one row per conversion with the credit of every rule out, and
+//! one per journey that did not convert: what a warehouse stores.
 
 use std::sync::Arc;
 
@@ -13,34 +13,39 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take;
 
+use super::opens::{Places, opens};
 use super::{Model, ModelError, NAMES, Rule, Study};
-use crate::column::{Bytes, Interner, TableError, find, micros};
+use crate::column::{Bytes, TableError, find, micros};
+use crate::identity;
 use crate::journey::{Effort, EventSettings, Journeys, Touch, read_events};
 
 /// Columns of the touch, as `<output>` from `<input>`.
-const TOUCH_COLUMNS: [(&str, &str); 4] =
+pub(super) const TOUCH_COLUMNS: [(&str, &str); 4] =
     [("channel", "source"), ("campaign", "campaign"), ("adset", "adset"), ("creative", "creative")];
 
-/// Credit of every conversion under every rule model, with default parameters.
+/// Credit of every conversion under every rule model, with default parameters, and the journeys
+/// that did not convert.
 ///
-/// Takes canonical columns `app_id, person, event_id, timestamp, event_name, event_type, source,
-/// campaign, adset, creative, country, revenue_micros, currency`, all rows of each person; a
-/// person that is null or nil stands alone. Gives `app_id, conversion_id, conversion_time,
+/// Takes canonical columns `app_id, identity, person, event_id, timestamp, event_name, event_type,
+/// source, campaign, adset, creative, country, revenue_micros, currency`, all rows of each person;
+/// a person that is null or nil stands alone. Gives `app_id, conversion_id, conversion_time,
 /// conversion_name, country, value_micros, currency, person`, then lists with one item per touch:
 /// `touch_id, touch_time, channel, campaign, adset, creative` and one of credit per model, named
-/// as [`NAMES`]. A conversion without touches has empty lists.
+/// as [`NAMES`]. A conversion without touches has empty lists. The second table has the open
+/// journeys of all persons, and the places of those in `known` that are free again.
 ///
 /// # Errors
 /// The model does not fit the journeys, the table is not canonical, or the effort was stopped.
 pub fn credits(
     schema: &SchemaRef,
     batches: &[RecordBatch],
+    known: &Places,
     settings: EventSettings<'_>,
     effort: Effort<'_>,
-) -> Result<RecordBatch, ModelError> {
+) -> Result<(RecordBatch, RecordBatch), ModelError> {
     let table = concat_batches(schema, batches).map_err(TableError::from)?;
-    let persons = person_keys(&table)?;
     let given = std::slice::from_ref(&table);
+    let persons = identity::stored_keys(given)?;
     let journeys = read_events(schema, given, &persons, settings, effort.stop)?;
     let models: Vec<Model> =
         NAMES.iter().map(|name| Model::parse(name)).collect::<Result<_, _>>()?;
@@ -48,28 +53,8 @@ pub fn credits(
     let rule = |model| Rule::new(model, &journeys, &study, effort);
     let rules: Vec<Rule<'_>> = models.iter().map(rule).collect::<Result<_, _>>()?;
     let touched = Touched::new(&journeys, &rules, effort)?;
-    Ok(touched.table(&table, &journeys)?)
-}
-
-/// Persons within apps, numbered; one that is null or nil is the only one with its number.
-fn person_keys(table: &RecordBatch) -> Result<Vec<u64>, TableError> {
-    const ROLE: &str = "the person of each row";
-    let apps = Bytes::text(find(table, "app_id", ROLE)?.as_ref(), "app_id")?;
-    let array = find(table, "person", ROLE)?.as_ref();
-    let persons = Bytes::new(array).map_or_else(|| Bytes::text(array, "person"), Ok)?;
-    let (mut app_ids, mut seen) = (Interner::default(), Interner::default());
-    let apps = app_ids.column(&apps, table.num_rows());
-    let mut key = Vec::new();
-    let number = |row: usize| {
-        let Some(person) = persons.get(row).filter(|person| person.iter().any(|b| *b != 0)) else {
-            return 1 << 63 | row as u64;
-        };
-        key.clear();
-        key.extend_from_slice(&apps[row].to_le_bytes());
-        key.extend_from_slice(person);
-        u64::from(seen.id(&key))
-    };
-    Ok((0..table.num_rows()).map(number).collect())
+    let opens = opens(&table, &journeys, known, effort)?;
+    Ok((touched.table(&table, &journeys)?, opens))
 }
 
 /// The touches of all conversions one after the other, with their credit by model.
@@ -146,23 +131,24 @@ impl Touched {
             let credit: Float64Array = credit.finish();
             out.list(name, Arc::new(credit), &offsets)?;
         }
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(out.fields)), out.columns)?)
+        out.batch()
     }
 }
 
+/// A table as it is put together.
 #[derive(Default)]
-struct Columns {
+pub(super) struct Columns {
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
 }
 
 impl Columns {
-    fn add(&mut self, name: &str, column: ArrayRef) {
+    pub(super) fn add(&mut self, name: &str, column: ArrayRef) {
         self.fields.push(Field::new(name, column.data_type().clone(), true));
         self.columns.push(column);
     }
 
-    fn list(
+    pub(super) fn list(
         &mut self,
         name: &str,
         items: ArrayRef,
@@ -173,14 +159,22 @@ impl Columns {
         self.add(name, Arc::new(list));
         Ok(())
     }
+
+    pub(super) fn batch(self) -> Result<RecordBatch, TableError> {
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.columns)?)
+    }
 }
 
-fn taken(table: &RecordBatch, name: &str, rows: &UInt32Array) -> Result<ArrayRef, TableError> {
+pub(super) fn taken(
+    table: &RecordBatch,
+    name: &str,
+    rows: &UInt32Array,
+) -> Result<ArrayRef, TableError> {
     Ok(take(find(table, name, "canonical columns")?, rows, None)?)
 }
 
 /// Any text column as plain UTF-8.
-fn text(array: &ArrayRef) -> Result<ArrayRef, TableError> {
+pub(super) fn text(array: &ArrayRef) -> Result<ArrayRef, TableError> {
     let texts = Bytes::text(array.as_ref(), "text")?;
     let value = |row| texts.get(row).map(String::from_utf8_lossy);
     Ok(Arc::new((0..array.len()).map(value).collect::<StringArray>()))

@@ -259,9 +259,6 @@ impl Conversions {
         if let (Some(all), Some(values)) = (&mut self.values, other.values) {
             all.extend(values);
         }
-        if let (Some(all), Some(weights)) = (&mut self.weights, other.weights) {
-            all.extend(weights);
-        }
         if let (Some((all, _)), Some((ids, _))) = (&mut self.currencies, other.currencies) {
             all.extend(ids.into_iter().map(|id| number(currencies, id)));
         }
@@ -377,11 +374,6 @@ impl Journeys {
         let lens = Lens::new(settings, people.extent().has_views);
         let source = Source::Filed(people, everybody);
         Self { source, laid: OnceLock::new(), channels, conversions, lens, policy: settings.policy }
-    }
-
-    /// Count journeys that did not convert only where their last touch lies in `[start, stop)`.
-    pub fn count_unconverted_in(&mut self, start_us: i64, stop_us: i64) {
-        self.lens.unconverted = start_us..stop_us;
     }
 
     /// How many conversions there are.

@@ -9,11 +9,11 @@ use arrow_schema::{DataType, SchemaRef};
 
 use super::read::{Channels, next_first};
 use super::{Conversions, Journeys, Laid, Lens, Policy, Source, Span, Step, Tag, Touch};
-use crate::column::{Bytes, NULL, TableError, find, first_null, narrow, numbers};
+use crate::column::{Bytes, Interner, NULL, TableError, find, first_null, narrow, numbers};
 
 /// Journeys of a table with columns `path` (text split at `separator`, or a list of text),
-/// `conversions`, and where present `value` (of all conversions of the path together) and `nulls`
-/// (how often the path ended without one).
+/// `conversions`, and where present `value` (of all conversions of the path together), `currency`
+/// (of the value) and `nulls` (how often the path ended without one).
 ///
 /// # Errors
 /// The table is not what it was said to be, or `stop` was set.
@@ -31,6 +31,8 @@ pub fn read_paths(
         weights: Vec::new(),
         nulls: schema.index_of("nulls").is_ok().then(Vec::new),
         values: has_value.then(Vec::new),
+        currencies: schema.index_of("currency").is_ok().then(Vec::new),
+        currency_names: Interner::default(),
         separator,
     };
     paths.batch(&RecordBatch::new_empty(schema.clone()))?;
@@ -51,6 +53,8 @@ struct Paths<'a> {
     weights: Vec<f64>,
     nulls: Option<Vec<f64>>,
     values: Option<Vec<f64>>,
+    currencies: Option<Vec<u32>>,
+    currency_names: Interner,
     separator: &'a str,
 }
 
@@ -68,6 +72,11 @@ impl Paths<'_> {
         if let Some(values) = &mut self.values {
             let value = find(batch, "value", "value")?;
             values.extend(finite(numbers(value, "value")?, "value", first)?);
+        }
+        if let Some(currencies) = &mut self.currencies {
+            let names = find(batch, "currency", "currency")?;
+            let names = Bytes::text(names.as_ref(), "currency")?;
+            currencies.extend(self.currency_names.column(&names, batch.num_rows()));
         }
         self.paths(find(batch, "path", "the paths")?.as_ref())
     }
@@ -148,6 +157,7 @@ impl Paths<'_> {
             values: self.values,
             weights: Some(self.weights),
             nulls: self.nulls,
+            currencies: self.currencies.map(|numbers| (numbers, self.currency_names.texts())),
             ..Conversions::unnamed(rows)
         };
         Journeys {

@@ -34,8 +34,6 @@ pub struct Names {
     pub touch_type: Option<String>,
     pub key_touch: Option<String>,
     pub conversion_id: Option<String>,
-    /// How many conversions each stands for; no parameter of the library's.
-    pub weight: Option<String>,
 }
 
 /// Journeys of any table.
@@ -367,7 +365,6 @@ impl Read {
     fn new(names: &Names) -> Self {
         let conversions = Conversions {
             values: names.value.as_ref().map(|_| Vec::new()),
-            weights: names.weight.as_ref().map(|_| Vec::new()),
             currencies: names.currency.as_ref().map(|_| (Vec::new(), Vec::new())),
             ..Conversions::unnamed(Vec::new())
         };
@@ -426,7 +423,6 @@ struct Chunk<'a, P: Persons> {
     is_view: Option<Vec<bool>>,
     is_key: Option<BooleanArray>,
     values: Option<Vec<f64>>,
-    weights: Option<Vec<f64>>,
     names: Option<Vec<u32>>,
     currencies: Option<Vec<u32>>,
 }
@@ -468,7 +464,6 @@ impl<P: Persons, W: Word> Reader<'_, P, W> {
             is_view: optional(batch, names.touch_type.as_ref(), "touch_type", views)?,
             is_key: optional(batch, names.key_touch.as_ref(), "key_touch", booleans)?,
             values: optional(batch, names.value.as_ref(), "value", numbers)?,
-            weights: optional(batch, names.weight.as_ref(), "weight", numbers)?,
             names: optional(
                 batch,
                 names.conversion_name.as_ref(),
@@ -545,9 +540,6 @@ impl<P: Persons, W: Word> Reader<'_, P, W> {
                 });
             }
             all.push(value);
-        }
-        if let (Some(all), Some(weights)) = (&mut conversions.weights, &chunk.weights) {
-            all.push(weights[row]);
         }
         if let (Some((all, _)), Some(ids)) = (&mut conversions.currencies, &chunk.currencies) {
             all.push(ids[row]);

@@ -1,7 +1,5 @@
 //! One person's steps in, the touches each of their conversions may credit out.
 
-use std::ops::Range;
-
 use super::row::Step;
 use super::{Journey, Policy, Settings, Touch};
 use crate::column::narrow;
@@ -48,11 +46,11 @@ impl<'a> Person<'a> {
         lens: &Lens,
         mut take: impl FnMut(&mut dyn Iterator<Item = &'a Touch>),
     ) {
-        if lens.unconverted.is_empty() {
+        if !lens.is_timed {
             return;
         }
         let mut end = |journey: &mut Vec<&'a Touch>| {
-            if journey.last().is_some_and(|last| lens.unconverted.contains(&last.time())) {
+            if !journey.is_empty() {
                 take(&mut journey.iter().copied());
             }
             journey.clear();
@@ -86,8 +84,8 @@ pub(crate) struct Lens {
     view_us: u64,
     /// Whether some touch in a span may lie outside its own lookback.
     is_mixed: bool,
-    /// When journeys that did not convert may have ended to count.
-    pub(super) unconverted: Range<i64>,
+    /// Aggregated paths have no times, and say how often they did not convert.
+    is_timed: bool,
 }
 
 impl Lens {
@@ -100,7 +98,7 @@ impl Lens {
         let (click_us, view_us) =
             (settings.click_lookback_us.unsigned_abs(), settings.view_lookback_us.unsigned_abs());
         let is_mixed = has_views && click_us != view_us;
-        Self { click_us, view_us, is_mixed, unconverted: i64::MIN..i64::MAX }
+        Self { click_us, view_us, is_mixed, is_timed: true }
     }
 
     fn reach_us(&self) -> u64 {

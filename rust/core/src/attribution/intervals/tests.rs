@@ -75,7 +75,6 @@ fn journeys(rows: &[Row]) -> Journeys {
         touch_type: None,
         key_touch: None,
         conversion_id: None,
-        weight: None,
     };
     read(&batch.schema(), std::slice::from_ref(&batch), &names, Settings::default(), effort(2))
         .unwrap()
