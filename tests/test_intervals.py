@@ -7,6 +7,7 @@ import random
 import pytest
 
 import unmogrowp as ug
+from unmogrowp import _core
 
 pa = pytest.importorskip("pyarrow")
 
@@ -130,3 +131,47 @@ def test_what_cannot_be_is_told(given: dict[str, float], said: str) -> None:
 def test_journeys_without_anything_have_intervals_of_nothing() -> None:
     table = ug.compare(journeys([]), MODELS, intervals=0.9)
     assert set(credit(table, "linear", "_high").values()) == {0.0}
+
+
+def test_stored_shares_have_the_intervals_of_their_journeys() -> None:
+    everybody = people()
+    js = journeys([row for own in everybody for row in own])
+    credited = ug.attribute(js, ug.Linear()).to_pyarrow().to_pylist()
+    lost = "(unattributed)"
+    shares = pa.table(
+        {
+            # Nobody converts twice, so a conversion's number is as good as a name.
+            "person": pa.array(
+                [(row["conversion_id"] + 1).to_bytes(16) for row in credited], pa.binary(16)
+            ),
+            "key": [None if row["channel"] == lost else row["channel"] for row in credited],
+            "currency": pa.array([None] * len(credited), pa.string()),
+            "share": [row["credit"] for row in credited],
+        }
+    )
+    found = ug.Table(_core.spread(ug.Table.read(shares).batches, (0.9, RESAMPLES, 4)))
+    compared = ug.compare(js, [ug.Linear()], intervals=0.9, resamples=RESAMPLES, seed=4)
+    for end in ("low", "high"):
+        ends = dict(
+            zip(found.column("key").to_pylist(), found.column(end).to_pylist(), strict=True)
+        )
+        expected = credit(compared, "linear", f"_{end}")
+        assert {k or lost: v for k, v in ends.items()} == pytest.approx(
+            {name: value for name, value in expected.items() if value}
+        )
+
+
+def test_those_of_nobody_are_drawn_one_by_one() -> None:
+    def width(person: bytes) -> float:
+        shares = {"person": pa.array([person] * 400, pa.binary(16)), "share": [1.0] * 400}
+        labels = {"key": ["a"] * 400, "currency": ["EUR"] * 400}
+        batches = ug.Table.read(pa.table({**shares, **labels})).batches
+        found = ug.Table(_core.spread(batches, (0.9, RESAMPLES, 1)))
+        (low,), (high,) = (found.column(end).to_pylist() for end in ("low", "high"))
+        return float(high - low)
+
+    # One person who comes two or three times as often is 400 conversions more each time.
+    assert width(bytes(15) + b"1") >= 800
+    assert 40 < width(bytes(16)) < 100
+    with pytest.raises(ValueError, match="resamples from 2"):
+        _core.spread(ug.Table.read(pa.table({"person": [b""]})).batches, (0.9, 1, 1))

@@ -92,6 +92,8 @@ def test_library_and_server_give_the_same_credit(tmp_path: Path) -> None:
             for channel, share in expected.items():
                 assert rows.get(channel, 0.0) == pytest.approx(share, rel=1e-9, abs=1e-9), name
         assert_same_paths(server, journeys)
+        for model in (ug.TimeDecay(), ug.Markov()):
+            assert_intervals(server, journeys, model)
         assert_range_selects_conversions(server)
 
 
@@ -109,6 +111,37 @@ def assert_same_paths(server: Server, journeys: ug.Journeys) -> None:
     assert len(server.get("/v1/reports/paths", limit="3").json()["rows"]) == 3
     csv = server.get("/v1/reports/paths", accept="text/csv", limit="1").text.splitlines()
     assert csv[0] == "path,conversions,nulls,rate,value,channels"
+
+
+def assert_intervals(
+    server: Server, journeys: ug.Journeys, model: ug.TimeDecay | ug.Markov
+) -> None:
+    """They are about as wide as the library's, which draws other people."""
+    table = ug.compare(journeys, [model], intervals=0.9, resamples=400).to_pyarrow()
+    ends = [by_channel(table, f"{model.name}_conversions_{end}") for end in ("low", "high")]
+    asked = {"model": model.name, "intervals": "0.9", "resamples": "400"}
+    report = server.get("/v1/reports/attribution", **asked).json()
+    installs = [row for row in report["rows"] if row["currency"] is None]
+    assert len(installs) > 3
+    for row in [*installs, report["unattributed"]]:
+        low, high = row["conversions_low"], row["conversions_high"]
+        assert low < row["conversions"] < high
+        if "channel" in row:
+            wide = ends[1][row["channel"]] - ends[0][row["channel"]]
+            assert 0.3 < (high - low) / wide < 3
+    assert server.get("/v1/reports/attribution", **asked).json() == report
+    other = server.get("/v1/reports/attribution", **asked, seed="1").json()
+    assert other["rows"] != report["rows"]
+    plain = server.get("/v1/reports/attribution", model=model.name).json()
+    ended = ("conversions_low", "conversions_high")
+    without = [{k: v for k, v in row.items() if k not in ended} for row in report["rows"]]
+    assert without == plain["rows"]
+    csv = server.get("/v1/reports/attribution", accept="text/csv", **asked).text.splitlines()
+    assert csv[0] == "channel,conversions,value,currency,conversions_low,conversions_high"
+    assert csv[-1].startswith("(unattributed),")
+    for wrong in ("1", "0", "much"):
+        refused = server.get("/v1/reports/attribution", intervals=wrong)
+        assert refused.status_code == 400, wrong
 
 
 def assert_range_selects_conversions(server: Server) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "seal",
     "segment_key",
     "simulation_settings",
+    "spread",
 ]
 
 __version__: Final[str]
@@ -467,4 +468,9 @@ def segment_key(body: bytes | bytearray, encoding: str | None = None) -> str | N
 def simulation_settings() -> list[tuple[str, float, str]]:
     """
     Name, default and meaning of every setting that is a number with a fraction.
+    """
+
+def spread(shares: Batches, bootstrap: tuple[float, int, int]) -> Batches:
+    """
+    `key, currency, low, high` of stored shares: `person, key, currency, share`, person by person.
     """

@@ -11,7 +11,10 @@ from unmogrowp.cli.show import cell_text, note_progress, print_line, print_table
 
 # The options each report understands beside app and time.
 REPORTS: dict[str, tuple[str, ...]] = {
-    "attribution": ("model", "conversion", "group_by", "currency"),
+    "attribution": (
+        *("model", "conversion", "group_by", "currency"),
+        *("intervals", "resamples", "seed"),
+    ),
     "overview": ("interval",),
     "campaigns": (),
     "cohorts": ("by", "days"),
@@ -22,6 +25,9 @@ MEANINGS = {
     "conversion": "attribution, paths: one event name (default: all that convert)",
     "group_by": "attribution, paths: channel, campaign, adset, creative; attribution: country, day",
     "currency": "attribution, paths: only amounts of this currency",
+    "intervals": "attribution: how sure to be, e.g. 0.95: adds the interval of each row",
+    "resamples": "attribution: of intervals (default: 200)",
+    "seed": "attribution: of intervals (default: 0)",
     "limit": "paths: how many (default: 100)",
     "interval": "overview: hour, day, week, month or total",
     "by": "cohorts: source, campaign, adset or creative",

@@ -25,6 +25,7 @@ from unmogrowp.warehouse import (
     rejects,
     schema,
 )
+from unmogrowp.warehouse.intervals import Intervals
 from unmogrowp.warehouse.money import decimal_text
 from unmogrowp.warehouse.paths import UNATTRIBUTED
 from unmogrowp.warehouse.span import Span
@@ -110,16 +111,24 @@ def _overview(pipeline: Pipeline, params: Params) -> Report:
 def _attribution(pipeline: Pipeline, params: Params) -> Report:
     settings, question = _question(pipeline, params)
     question = replace(question, model=str(params["model"]), tz=str(params["tz"]))
-    span = _span(params)
+    span, asked = _span(params), _intervals(params)
     if question.model in schema.MODELS:
-        return {"settings": settings, **attribution.attribution(pipeline.warehouse, span, question)}
+        report = attribution.attribution(pipeline.warehouse, span, question, asked)
+        return {"settings": settings, **report}
     # Not stored with each conversion: computed from all paths when asked for.
     _await_opens(pipeline, span.app_id)
     model = model_named(question.model)
     return {
         "settings": settings,
-        **paths.attribution(pipeline.warehouse, span, question, model=model),
+        **paths.attribution(pipeline.warehouse, span, question, model=model, intervals=asked),
     }
+
+
+def _intervals(params: Params) -> Intervals | None:
+    level, resamples, seed = (params.get(name) for name in ("intervals", "resamples", "seed"))
+    if level is None:
+        return None
+    return Intervals(float(cast("float", level)), cast("int", resamples), cast("int", seed))
 
 
 def _paths(pipeline: Pipeline, params: Params) -> Report:
@@ -221,19 +230,24 @@ def _flat(value: object) -> object:
     return value
 
 
+_ENDS = ("conversions_low", "conversions_high")
+
+
 def _unattributed(rest: Report, key: str) -> Iterator[Report]:
     """A row for each currency; the conversions, which are one number, stand in the first."""
     amounts = cast("dict[str | None, str | None]", rest["value"]) or {None: None}
     counts = itertools.chain([rest["conversions"]], itertools.repeat(0))
     for (currency, value), conversions in zip(amounts.items(), counts, strict=False):
         row: Report = {key: UNATTRIBUTED, "conversions": conversions}
-        yield {**row, "value": value, "currency": currency}
+        ends = {name: rest[name] for name in _ENDS if name in rest and conversions}
+        yield {**row, "value": value, "currency": currency, **ends}
 
 
 def _columns(name: str, params: Params) -> list[str]:
     """The columns of a report, known before there is a row."""
     if name == "attribution":
-        return [str(params["group_by"]), "conversions", "value", "currency"]
+        ends = _ENDS if params.get("intervals") is not None else ()
+        return [str(params["group_by"]), "conversions", "value", "currency", *ends]
     if name == "cohorts":
         return [str(params["by"]), "currency", "users"]
     return COLUMNS[name].split()

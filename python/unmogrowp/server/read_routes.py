@@ -18,6 +18,12 @@ from unmogrowp.server.services import services_of
 From = Annotated[str | None, QueryParameter(name="from", description="first instant or date")]
 To = Annotated[str | None, QueryParameter(name="to", description="first instant not included")]
 Limit = Annotated[int | None, QueryParameter(ge=0, le=2**63 - 1, description="most rows")]
+Level = Annotated[
+    float | None,
+    QueryParameter(gt=0, lt=1, description="how sure to be, e.g. 0.95: adds intervals"),
+]
+Resamples = Annotated[int, QueryParameter(ge=2, le=1_000, description="of intervals")]
+Seed = Annotated[int, QueryParameter(ge=0, le=2**63 - 1, description="of intervals")]
 GroupBy = Literal["channel", "campaign", "adset", "creative", "country", "day"]
 Interval = Literal["hour", "day", "week", "month", "total"]
 
@@ -251,7 +257,10 @@ async def report_cohorts(
     return await _report(request, "cohorts", app_id, params)
 
 
-@_reporting("/v1/reports/attribution", "model", "conversion", "group_by", "currency")
+@_reporting(
+    "/v1/reports/attribution",
+    *("model", "conversion", "group_by", "currency", "intervals", "resamples", "seed"),
+)
 async def report_attribution(
     request: Request[Any, Any, Any],
     app_id: FromQuery[str],
@@ -262,10 +271,14 @@ async def report_attribution(
     conversion: FromQuery[str | None] = None,
     group_by: FromQuery[GroupBy] = "channel",
     currency: FromQuery[str | None] = None,
+    intervals: Level = None,
+    resamples: Resamples = 200,
+    seed: Seed = 0,
 ) -> Response[Any]:
     """Each channel's share of the conversions in a time range, by one model."""
     params: wire.Params = {**_span(start, stop, tz), "model": model, "group_by": group_by}
     params |= {"conversion": conversion, "currency": currency}
+    params |= {"intervals": intervals, "resamples": resamples, "seed": seed}
     return await _report(request, "attribution", app_id, params)
 
 

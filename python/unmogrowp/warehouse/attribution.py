@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unmogrowp.warehouse import credit
+from unmogrowp.warehouse.intervals import Ends, Intervals, of_lost, of_touches, shown, spread
 from unmogrowp.warehouse.money import by_currency, decimal_text
 from unmogrowp.warehouse.report import AttributionReport, Row
 from unmogrowp.warehouse.schema import MODELS, TOUCH_KEYS
@@ -49,8 +50,17 @@ class Question:
         return {**span.values(), **own, "conversions": list(self.conversions)}
 
 
-def attribution(warehouse: Warehouse, span: Span, question: Question) -> AttributionReport:
+def attribution(
+    warehouse: Warehouse, span: Span, question: Question, intervals: Intervals | None = None
+) -> AttributionReport:
     """The conversions of `span` and which touch earned them.
+
+    Args:
+        warehouse: Where the credits are.
+        span: App and time of the conversions.
+        question: The model, and what to group by.
+        intervals: Also `conversions_low` and `conversions_high` of each row and of those without
+            a touch.
 
     Returns:
         `model`; `rows` of the `group_by` key (null for a touch without one), `conversions` (the
@@ -63,12 +73,29 @@ def attribution(warehouse: Warehouse, span: Span, question: Question) -> Attribu
     sums = warehouse.rows(totals(span, question), given)
     rows = warehouse.rows(_by_key(span, question), given)
     micros = credit.values(rows, attributed(sums))
-    return {
+    report: AttributionReport = {
         "model": question.model,
         "rows": [_row(*pair, question.group_by) for pair in zip(rows, micros, strict=True)],
         "unattributed": summed([row for row in sums if not row["is_attributed"]]),
         "total": summed(sums),
     }
+    if intervals is not None:
+        ends = _spread(warehouse, span, question, intervals)
+        for row in report["rows"]:
+            cell = (str(row[question.group_by] or ""), str(row["currency"] or ""))
+            row.update(shown(ends[cell]))
+        report["unattributed"] |= shown(ends.get((None, None), (0.0, 0.0)))
+    return report
+
+
+def _spread(
+    warehouse: Warehouse, span: Span, question: Question, asked: Intervals
+) -> dict[tuple[str | None, str | None], Ends]:
+    key, joined = _key(question)
+    conversions = f"SELECT * FROM credits FINAL WHERE {question.where(span)}"
+    shares = f"{of_touches(conversions, question.model, key, joined)} UNION ALL "
+    shares += of_lost(conversions)
+    return spread(warehouse, span, shares, question.values(span), asked)
 
 
 def attributed(sums: list[Row]) -> dict[str, int]:
@@ -87,17 +114,22 @@ def _row(row: Row, micros: int, group_by: str) -> Row:
 
 
 def _by_key(span: Span, question: Question) -> str:
-    of_conversion = _OF_CONVERSION.get(question.group_by)
-    key = of_conversion or "toString(touch_key)"
-    joined = f"{question.model} AS share"
-    if of_conversion is None:
-        joined += f", {question.group_by} AS touch_key"
+    key, beside = _key(question)
+    joined = ", ".join(filter(None, (f"{question.model} AS share", beside)))
     return (
         f"SELECT {key} AS key, toString(currency) AS currency, "
         f"{credit.sums('share', 'value_micros')} "
         f"FROM (SELECT * FROM credits FINAL WHERE {question.where(span)}) ARRAY JOIN {joined} "
         "GROUP BY key, currency ORDER BY key = '', key, currency"
     )
+
+
+def _key(question: Question) -> tuple[str, str]:
+    """SQL for what to group by, and for the list beside the shares that it is made of."""
+    of_conversion = _OF_CONVERSION.get(question.group_by)
+    if of_conversion is not None:
+        return of_conversion, ""
+    return "toString(touch_key)", f"{question.group_by} AS touch_key"
 
 
 def totals(span: Span, question: Question) -> str:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from unmogrowp.attribution import Model, compare
 from unmogrowp.journeys import Journeys
+from unmogrowp.table import Table
 from unmogrowp.warehouse import credit
 from unmogrowp.warehouse.attribution import Question, attributed, summed, totals
+from unmogrowp.warehouse.intervals import Intervals, of_lost, shown, spread
 from unmogrowp.warehouse.money import by_currency, decimal_text
 from unmogrowp.warehouse.report import AttributionReport, Report, Row
 from unmogrowp.warehouse.schema import TOUCH_KEYS
@@ -26,7 +28,12 @@ UNATTRIBUTED = "(unattributed)"
 
 
 def attribution(
-    warehouse: Warehouse, span: Span, question: Question, *, model: Model
+    warehouse: Warehouse,
+    span: Span,
+    question: Question,
+    *,
+    model: Model,
+    intervals: Intervals | None = None,
 ) -> AttributionReport:
     """As `warehouse.attribution.attribution`, by a model of whole paths.
 
@@ -34,14 +41,16 @@ def attribution(
         ValueError: The model or what to group by cannot be used so.
     """
     name = model.name
-    found = Journeys.from_paths(_found(warehouse, span, question))
-    table = compare(found, [model]).to_pyarrow()
+    # A bootstrap draws row by row.
+    order = "path, currency, nulls" if intervals else None
+    found = Journeys.from_paths(_found(warehouse, span, question, order))
+    table = _compared(found, model, intervals).to_pyarrow()
     # The last rows are those of conversions without touches, which the credits know.
     rows = [row for row in table.to_pylist() if row["channel"] != UNATTRIBUTED]
     rows = [row for row in rows if row[f"{name}_conversions"] or row[f"{name}_value"]]
     sums = warehouse.rows(totals(span, question), question.values(span))
     micros = _micros(rows, f"{name}_value", attributed(sums))
-    return {
+    report: AttributionReport = {
         "model": name,
         "rows": [
             {
@@ -55,6 +64,21 @@ def attribution(
         "unattributed": summed([row for row in sums if not row["is_attributed"]]),
         "total": summed(sums),
     }
+    if intervals is not None:
+        for row, own in zip(report["rows"], rows, strict=True):
+            low, high = (own[f"{name}_conversions_{end}"] for end in ("low", "high"))
+            row.update(shown((low, high)))
+        lost = of_lost(f"SELECT * FROM credits FINAL WHERE {question.where(span)}")
+        ends = spread(warehouse, span, lost, question.values(span), intervals)
+        report["unattributed"] |= shown(ends.get((None, None), (0.0, 0.0)))
+    return report
+
+
+def _compared(found: Journeys, model: Model, intervals: Intervals | None) -> Table:
+    if intervals is None:
+        return compare(found, [model])
+    level, resamples, seed = intervals.bootstrap
+    return compare(found, [model], intervals=level, resamples=resamples, seed=seed)
 
 
 def _micros(rows: list[Row], name: str, all_micros: dict[str, int]) -> list[int]:
@@ -120,14 +144,19 @@ def _list(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-def _found(warehouse: Warehouse, span: Span, question: Question) -> "pa.Table":
+def _found(
+    warehouse: Warehouse, span: Span, question: Question, order: str | None = None
+) -> "pa.Table":
     """Paths with their counts, a row for each currency; null is the currency of no value."""
     if question.group_by not in TOUCH_KEYS:
         raise ValueError(
             f"group_by `{question.group_by}` is the conversion's, and this looks at whole paths of "
             f"touches\nhint: one of {', '.join(TOUCH_KEYS)}, or another model"
         )
-    return warehouse.arrow(_rows(span, question), question.values(span))
+    sql = _rows(span, question)
+    if order is not None:
+        sql = f"SELECT * FROM ({sql}) ORDER BY {order}"
+    return warehouse.arrow(sql, question.values(span))
 
 
 def _rows(span: Span, question: Question) -> str:

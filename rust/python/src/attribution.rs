@@ -102,6 +102,20 @@ pub(crate) fn compare(
     .map(Batches::from)
 }
 
+/// `key, currency, low, high` of stored shares: `person, key, currency, share`, person by person.
+#[pyfunction]
+pub(crate) fn spread(
+    py: Python<'_>,
+    shares: &Batches,
+    bootstrap: (f64, usize, u64),
+) -> PyResult<Batches> {
+    let batches = shares.batches().to_vec();
+    let (level, resamples, seed) = bootstrap;
+    let bootstrap = Bootstrap { level, resamples, seed };
+    py.enter_long(move |stop| attribution::spread(&batches, bootstrap, effort(stop)).map_err(Unfit))
+        .map(Batches::from)
+}
+
 /// One row per channel with its removal effect, and the probability that a path converts.
 #[pyfunction]
 pub(crate) fn removal_effects(

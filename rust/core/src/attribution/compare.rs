@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, Schema};
 
 use super::intervals::{Bootstrap, intervals};
 use super::sum::ExactSum;
-use super::{Model, ModelError, RESAMPLES_MAX, Rule, Study};
+use super::{Model, ModelError, Rule, Study};
 use crate::column::{NULL, TableError, narrow};
 use crate::journey::{Effort, Journey, Journeys, Touch, UNATTRIBUTED, Who};
 
@@ -26,10 +26,8 @@ pub fn compare(
     bootstrap: Option<Bootstrap>,
     effort: Effort<'_>,
 ) -> Result<RecordBatch, ModelError> {
-    if let Some(Bootstrap { level, resamples, .. }) = bootstrap
-        && !(level > 0.0 && level < 1.0 && (2..=RESAMPLES_MAX).contains(&resamples))
-    {
-        return Err(ModelError::Bootstrap(level, resamples));
+    if let Some(bootstrap) = bootstrap {
+        bootstrap.check()?;
     }
     for (index, (name, _)) in models.iter().enumerate() {
         if models[..index].iter().any(|(other, _)| other == name) {

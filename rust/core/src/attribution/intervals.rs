@@ -8,7 +8,7 @@
 use super::compare::Grid;
 use super::draws::{Draws, Of, mix};
 use super::paths::{Found, Paths, Ranks};
-use super::{Model, ModelError, Rule, Study};
+use super::{Model, ModelError, RESAMPLES_MAX, Rule, Study};
 use crate::column::{NULL, TableError, narrow};
 use crate::journey::{Effort, Journey, Journeys, Person, Touch, Who};
 use crate::threads::side_by_side;
@@ -22,6 +22,19 @@ pub struct Bootstrap {
     pub resamples: usize,
     /// The same seed gives the same intervals.
     pub seed: u64,
+}
+
+impl Bootstrap {
+    /// # Errors
+    /// A level that is no share, or too few or many resamples.
+    pub(super) fn check(&self) -> Result<(), ModelError> {
+        let Self { level, resamples, .. } = *self;
+        if level > 0.0 && level < 1.0 && (2..=RESAMPLES_MAX).contains(&resamples) {
+            Ok(())
+        } else {
+            Err(ModelError::Bootstrap(level, resamples))
+        }
+    }
 }
 
 /// By model and cell of the grid: the ends of an interval of conversions.
@@ -55,7 +68,7 @@ pub(super) fn intervals(
 }
 
 /// The quantiles that leave out as much below as above, linear between samples.
-fn ends(samples: &mut [f64], level: f64) -> (f64, f64) {
+pub(super) fn ends(samples: &mut [f64], level: f64) -> (f64, f64) {
     samples.sort_unstable_by(f64::total_cmp);
     let last = samples.len() - 1;
     let at = |share: f64| {
@@ -243,7 +256,7 @@ fn key_of(person: &Person<'_>) -> u32 {
     person.spans.first().map_or(0, |span| span.index)
 }
 
-fn add_all(sums: &mut [f64], counts: &[f64], share: f64) {
+pub(super) fn add_all(sums: &mut [f64], counts: &[f64], share: f64) {
     for (sum, count) in sums.iter_mut().zip(counts) {
         *sum += share * count;
     }

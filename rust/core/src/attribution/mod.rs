@@ -12,6 +12,7 @@ mod paths;
 mod removal;
 mod rules;
 mod shapley;
+mod spread;
 pub(crate) mod sum;
 mod touches;
 
@@ -24,6 +25,7 @@ pub use markov::Removal;
 pub use opens::Places;
 pub use paths::paths;
 pub use removal::removal_effects;
+pub use spread::spread;
 pub use touches::attribute;
 
 use markov::{Effects, Moves};
