@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from unmogrowp.events import Parsed, parse
     from unmogrowp.info import info
     from unmogrowp.journeys import Journeys, journeys
+    from unmogrowp.quality import quality
     from unmogrowp.table import Table
 
 _HOMES = {
@@ -59,6 +60,7 @@ _HOMES = {
     "Counterfactual": "attribution",
     "removal_effects": "attribution",
     "cohorts": "cohorts",
+    "quality": "quality",
     "info": "info",
 }
 
@@ -86,12 +88,13 @@ __all__ = [
     "info",
     "journeys",
     "parse",
+    "quality",
     "removal_effects",
 ]
 
 
 class _Package(ModuleType):
-    """Keeps `ug.journeys` and `ug.cohorts` functions when the module of that name is imported."""
+    """Keeps `ug.journeys` and the like functions when the module of that name is imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if isinstance(value, ModuleType) and _HOMES.get(name) == name:

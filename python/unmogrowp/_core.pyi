@@ -33,6 +33,7 @@ __all__ = [
     "native_events",
     "parse",
     "posthog_key",
+    "quality",
     "removal_effects",
     "schema",
     "seal",
@@ -443,6 +444,12 @@ def parse(
 def posthog_key(body: bytes | bytearray, encoding: str | None = None) -> str | None:
     """
     The project key in the body of a PostHog call.
+    """
+
+def quality(journeys: Journeys) -> tuple[float, list[float], float]:
+    """
+    Conversions; those without a touch whose person never had one, had later ones, too old ones or
+    consumed ones; those whose touches all lie in the older half of their lookback.
     """
 
 def removal_effects(journeys: Journeys, rule: Rule) -> tuple[Batches, float]:

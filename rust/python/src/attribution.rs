@@ -102,6 +102,16 @@ pub(crate) fn compare(
     .map(Batches::from)
 }
 
+/// Conversions; those without a touch whose person never had one, had later ones, too old ones or
+/// consumed ones; those whose touches all lie in the older half of their lookback.
+#[pyfunction]
+pub(crate) fn quality(py: Python<'_>, journeys: &Journeys) -> PyResult<(f64, [f64; 4], f64)> {
+    let journeys = journeys.inner.clone();
+    let found =
+        py.enter_long(move |stop| attribution::quality(&journeys, effort(stop)).map_err(Refused))?;
+    Ok((found.conversions, found.lost, found.stale))
+}
+
 /// `key, currency, low, high` of stored shares: `person, key, currency, share`, person by person.
 #[pyfunction]
 pub(crate) fn spread(

@@ -90,8 +90,17 @@ pub(crate) struct Lens {
 
 impl Lens {
     /// Whether a touch lies in its own lookback before `time`.
-    fn reaches(&self, touch: &Touch, time: i64) -> bool {
-        touch.age_us(time) <= if touch.is_view() { self.view_us } else { self.click_us }
+    pub(crate) fn reaches(&self, touch: &Touch, time: i64) -> bool {
+        touch.age_us(time) <= self.lookback_us(touch)
+    }
+
+    /// Whether a lookback half as long would not reach a touch.
+    pub(crate) fn is_in_older_half(&self, touch: &Touch, time: i64) -> bool {
+        touch.age_us(time) > self.lookback_us(touch) / 2
+    }
+
+    fn lookback_us(&self, touch: &Touch) -> u64 {
+        if touch.is_view() { self.view_us } else { self.click_us }
     }
 
     pub(crate) fn new(settings: Settings, has_views: bool) -> Self {
