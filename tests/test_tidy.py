@@ -125,5 +125,5 @@ def test_the_public_face_is_small() -> None:
     import unmogrowp
 
     # What the notebook needs, one name a model.
-    assert len(unmogrowp.__all__) <= 25
+    assert len(unmogrowp.__all__) <= 30
     assert all(hasattr(unmogrowp, name) for name in unmogrowp.__all__)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from unmogrowp.cohorts import cohorts
     from unmogrowp.events import Parsed, parse
+    from unmogrowp.identities import identities
     from unmogrowp.info import info
     from unmogrowp.journeys import Journeys, journeys
     from unmogrowp.quality import quality
@@ -61,6 +62,7 @@ _HOMES = {
     "removal_effects": "attribution",
     "cohorts": "cohorts",
     "quality": "quality",
+    "identities": "identities",
     "info": "info",
 }
 
@@ -85,6 +87,7 @@ __all__ = [
     "attribute",
     "cohorts",
     "compare",
+    "identities",
     "info",
     "journeys",
     "parse",

@@ -22,6 +22,7 @@ __all__ = [
     "credits",
     "duration_us",
     "events_ddl",
+    "identities",
     "identity_keys",
     "info",
     "is_sealed",
@@ -375,6 +376,11 @@ def events_ddl() -> list[tuple[str, str, str]]:
     `(name, type, codec)` of every column of the warehouse's `events`.
     """
 
+def identities(events: Batches, cuts: Sequence[tuple[str, str]] = ...) -> Batches:
+    """
+    One row per id, with the event that joined it to others; `cuts` are pairs of kind and id.
+    """
+
 def identity_keys(events: Batches) -> Batches:
     """
     The key of each event's set of ids, as one column `identity`; null where it has no id.
@@ -405,12 +411,13 @@ def journeys_from_paths(table: Batches, separator: str) -> Journeys:
 def journeys_of_events(
     events: Batches,
     conversions: Sequence[str],
-    click_lookback_us: int,
-    view_lookback_us: int,
+    lookbacks_us: tuple[int, int],
     policy: str,
+    cuts: Sequence[tuple[str, str]] = ...,
 ) -> Journeys:
     """
-    Journeys of canonical events: people by the ids seen together, touches by `event_type`.
+    Journeys of canonical events: people by the ids seen together, touches by `event_type`; `cuts`
+    are pairs of kind and id that link nobody.
     """
 
 def months(batches: Batches, /) -> list[int]:

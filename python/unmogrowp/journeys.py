@@ -6,6 +6,7 @@ from typing import Literal, final
 
 from unmogrowp import _core
 from unmogrowp.errors import SchemaError
+from unmogrowp.identities import checked
 from unmogrowp.table import ArrowStream, Table
 
 Duration = str | dt.timedelta
@@ -155,6 +156,7 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
     click_lookback: Duration = "30d",
     view_lookback: Duration = "1d",
     policy: Policy = "partition",
+    cut: Iterable[tuple[str, str]] = (),
 ) -> Journeys:
     """Find the touches each conversion may credit.
 
@@ -178,6 +180,7 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
         view_lookback: The same for impressions.
         policy: `partition`: a conversion consumes the touches before it, the next conversion of
             the same name sees only later ones. `overlap`: each looks back on its own.
+        cut: Pairs of kind and id that link nobody in canonical events; see `ug.identities`.
 
     Returns:
         The journeys; they do not depend on the order of the rows, save that of two rows of one
@@ -195,15 +198,16 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
         "key_touch": key_touch,
         "conversion_id": conversion_id,
     }
-    click_us = microseconds("click_lookback", click_lookback)
-    view_us = microseconds("view_lookback", view_lookback)
+    lookbacks = {"click_lookback": click_lookback, "view_lookback": view_lookback}
+    click_us, view_us = (microseconds(name, lookback) for name, lookback in lookbacks.items())
     given = Table.read(table)
     if conversion is None:
-        columns = _columns(given, named)
+        columns = _columns(given, named, checked(cut))
         return Journeys(_core.journeys(given.batches, columns, (click_us, view_us), policy))
     _refuse_columns(named)
     names = [conversion] if isinstance(conversion, str) else list(conversion)
-    return Journeys(_core.journeys_of_events(given.batches, names, click_us, view_us, policy))
+    settings = (click_us, view_us), policy, checked(cut)
+    return Journeys(_core.journeys_of_events(given.batches, names, *settings))
 
 
 def _refuse_columns(named: dict[str, str | None]) -> None:
@@ -217,8 +221,12 @@ def _refuse_columns(named: dict[str, str | None]) -> None:
             )
 
 
-def _columns(given: Table, named: dict[str, str | None]) -> dict[str, str]:
+def _columns(
+    given: Table, named: dict[str, str | None], cuts: list[tuple[str, str]]
+) -> dict[str, str]:
     """The columns to read: those named, save a `value` that is named by default only."""
+    if cuts:
+        raise TypeError("cut is for canonical events\nhint: say what converts: conversion=[…]")
     columns = {role: name for role, name in named.items() if name is not None}
     if columns.get("value") == "value" and "value" not in given.schema:
         del columns["value"]

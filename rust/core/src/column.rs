@@ -180,6 +180,15 @@ impl<'a> Bytes<'a> {
         }
     }
 
+    /// Whether it holds bytes, not text.
+    pub(crate) fn is_raw(&self) -> bool {
+        match self {
+            Self::Binary(_) | Self::LargeBinary(_) | Self::BinaryView(_) | Self::Fixed(_) => true,
+            Self::Keyed(_, values) => values.is_raw(),
+            _ => false,
+        }
+    }
+
     /// How many rows there are; 0 where all are null.
     fn len(&self) -> usize {
         match self {

@@ -4,6 +4,8 @@
 //! app, of ids linked by identities; ids seen with too many different users are *shared* and link
 //! nobody. The result depends on which identities were seen, never on their order.
 
+mod links;
+
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -14,7 +16,10 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::column::{Bytes, Interner, Map, NULL, TableError, find, narrow};
 use crate::limits::SHARED_USERS_MAX;
+use crate::parse::{is_nobody, uuid};
 use crate::schema::{COLUMNS, IDENTITY};
+
+pub use links::links;
 
 /// Keys are stored in warehouses: neither this nor what is hashed may ever change.
 const HASH_KEY: [u8; 16] = *b"unmogrowp/person";
@@ -49,9 +54,14 @@ impl<'a> Ids<'a> {
 
     /// Where a store has no nulls, empty text and the nil UUID stand for them.
     fn row(&self, row: usize) -> Row<'_> {
-        let given = |id: &&[u8]| !id.is_empty() && **id != [0; 16];
-        self.columns.each_ref().map(|column| column.get(row).filter(given))
+        let given = |column: &Bytes<'_>, id: &[u8]| !id.is_empty() && !is_nobody_in(column, id);
+        self.columns.each_ref().map(|column| column.get(row).filter(|id| given(column, id)))
     }
+}
+
+/// Whether an id of a column means nobody; a parser leaves none, other tables may have some.
+fn is_nobody_in(column: &Bytes<'_>, id: &[u8]) -> bool {
+    if column.is_raw() { *id == NOBODY } else { is_nobody(id) }
 }
 
 /// Everything hashed is led by its length or tag, so that no two inputs read the same.
@@ -91,6 +101,11 @@ fn key(app: &[u8], ids: &Row<'_>) -> Option<u128> {
         }
     }
     is_anybody.then(|| key.finish())
+}
+
+/// The kinds of id, in the order that names a person.
+pub fn kinds() -> [&'static str; 6] {
+    IDENTITY.map(|at| COLUMNS[at].name)
 }
 
 /// The identity key of each event: a hash of its app and its ids, null where it has none.
@@ -161,6 +176,8 @@ pub struct Graph {
     groups: Vec<Group>,
     free: Vec<u32>,
     dirty: Vec<u32>,
+    /// Keys of ids that link nobody by rule, whatever the app.
+    cuts: Vec<(usize, Vec<u8>)>,
 }
 
 /// What [`Graph::add`] made of events.
@@ -191,6 +208,15 @@ impl Graph {
             groups: Vec::new(),
             free: Vec::new(),
             dirty: Vec::new(),
+            cuts: Vec::new(),
+        }
+    }
+
+    /// From here on these ids, each a kind by its place in the identity and a text, link nobody.
+    pub fn cut(&mut self, ids: &[(usize, String)]) {
+        for (kind, id) in ids {
+            self.cuts.push((*kind, id.as_bytes().to_vec()));
+            self.cuts.extend(uuid::parse(id.as_bytes()).map(|bytes| (*kind, bytes.to_vec())));
         }
     }
 
@@ -318,7 +344,8 @@ impl Graph {
             let next = narrow(self.nodes.len());
             let node = *self.node_of.entry(key.finish()).or_insert(next);
             if node == next {
-                self.nodes.push(Node { anchor: NULL, ..Node::default() });
+                let is_cut = self.cuts.iter().any(|(of, cut)| *of == kind && cut == id);
+                self.nodes.push(Node { anchor: NULL, is_shared: is_cut, ..Node::default() });
             }
             nodes[kind] = node;
         }
@@ -433,10 +460,6 @@ impl Graph {
     }
 }
 
-#[cfg(test)]
-#[path = "identity_tests.rs"]
-mod tests;
-
 /// One key per row for `journey`, as [`Graph::person_keys`], of persons that a warehouse knows: a
 /// column `person`, within its `app_id` where there is one. One that is null or nil is nobody.
 ///
@@ -518,3 +541,7 @@ impl<'a> Uuids<'a> {
         self.0.get(row).and_then(|uuid| uuid.try_into().ok()).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

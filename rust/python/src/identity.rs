@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use unmogrowp_core::column::TableError;
 use unmogrowp_core::identity;
@@ -55,6 +56,32 @@ impl Graph {
     fn __len__(&self) -> usize {
         self.lock().identities(None).len()
     }
+}
+
+/// One row per id, with the event that joined it to others; `cuts` are pairs of kind and id.
+#[pyfunction]
+#[pyo3(signature = (events, cuts=Vec::new()))]
+pub(crate) fn identities(
+    py: Python<'_>,
+    events: &Batches,
+    cuts: Vec<(String, String)>,
+) -> PyResult<Batches> {
+    let cuts = numbered(cuts)?;
+    let batches = events.batches().to_vec();
+    py.enter_long(move |_| identity::links(&batches, &cuts).map_err(Refused)).map(Batches::from)
+}
+
+/// Cuts with the number of each kind.
+pub(crate) fn numbered(cuts: Vec<(String, String)>) -> PyResult<Vec<(usize, String)>> {
+    let kinds = identity::kinds();
+    let number = |(kind, id): (String, String)| match kinds.iter().position(|own| *own == kind) {
+        Some(number) => Ok((number, id)),
+        None => Err(PyValueError::new_err(format!(
+            "no kind of id `{kind}` to cut\nhint: one of {}",
+            kinds.join(", ")
+        ))),
+    };
+    cuts.into_iter().map(number).collect()
 }
 
 /// The key of each event's set of ids, as one column `identity`; null where it has no id.

@@ -12,6 +12,7 @@ use unmogrowp_core::identity::Graph;
 use unmogrowp_core::journey::{self, EventSettings, Names, Policy, Settings};
 
 use crate::door::{Door, effort};
+use crate::identity::numbered;
 use crate::table::Batches;
 
 pyo3::import_exception!(unmogrowp.errors, SchemaError);
@@ -128,22 +129,28 @@ pub(crate) fn journeys(
     .map(Journeys::from)
 }
 
-/// Journeys of canonical events: people by the ids seen together, touches by `event_type`.
+/// Journeys of canonical events: people by the ids seen together, touches by `event_type`; `cuts`
+/// are pairs of kind and id that link nobody.
 #[pyfunction]
+#[pyo3(signature = (
+    events, conversions, lookbacks_us, policy, cuts=Vec::new()
+))]
 pub(crate) fn journeys_of_events(
     py: Python<'_>,
     events: &Batches,
     conversions: Vec<String>,
-    click_lookback_us: i64,
-    view_lookback_us: i64,
+    lookbacks_us: (i64, i64),
     policy: &str,
+    cuts: Vec<(String, String)>,
 ) -> PyResult<Journeys> {
-    let settings = settings(click_lookback_us, view_lookback_us, policy)?;
+    let settings = settings(lookbacks_us.0, lookbacks_us.1, policy)?;
+    let cuts = numbered(cuts)?;
     let (schema, batches) = (events.schema(), events.batches().to_vec());
     py.enter_long(move |stop| {
         let conversions = conversions.as_slice();
         let settings = EventSettings { conversions, settings, allows_reserved: false };
         let mut graph = Graph::default();
+        graph.cut(&cuts);
         let rows = graph.add(&batches)?.rows;
         let persons = graph.person_keys(&rows);
         let journeys = journey::read_events(&schema, &batches, &persons, settings, stop)?;

@@ -32,7 +32,7 @@ mod _core {
     #[pymodule_export]
     use crate::events::parse;
     #[pymodule_export]
-    use crate::identity::{Graph, identity_keys};
+    use crate::identity::{Graph, identities, identity_keys};
     #[pymodule_export]
     use crate::info::info;
     #[pymodule_export]
