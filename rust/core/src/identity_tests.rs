@@ -13,7 +13,10 @@ use super::*;
 type Event = (u8, [Option<u8>; ID_COUNT]);
 
 fn batch(events: &[Event]) -> RecordBatch {
-    let text = |value: Option<u8>| value.map(|value| format!("{value}"));
+    // A 0 alone would mean nobody.
+    let text = |value: Option<u8>| {
+        value.map(|value| if value == 0 { "o".to_owned() } else { value.to_string() })
+    };
     let apps = events.iter().map(|(app, _)| text(Some(*app))).collect::<StringArray>();
     let mut columns = vec![("app_id", Arc::new(apps) as ArrayRef)];
     for (kind, at) in IDENTITY.iter().enumerate() {
