@@ -15,8 +15,6 @@ _BY_MONTH = {
     "credits": "conversion_time",
 }
 _NOBODY = f"identity NOT IN (SELECT identity FROM events WHERE {APP})"
-
-
 # A person is called after one of its identities, which may be gone before the others.
 _GONE = (
     f"person NOT IN (SELECT identity FROM events WHERE {APP}"

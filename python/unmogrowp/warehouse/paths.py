@@ -134,7 +134,7 @@ def _values(found: "pa.Table") -> dict[tuple[str, ...], list[Row]]:
     import pyarrow.compute as pc
 
     values: dict[tuple[str, ...], list[Row]] = {}
-    for row in found.filter(pc.field("conversions") > 0).to_pylist():
+    for row in found.filter(pc.field("conversions") > 0).sort_by("currency").to_pylist():
         names = tuple(str(name or "") for name in row["path"])
         values.setdefault(names, []).append({"currency": row["currency"], "micros": row["value"]})
     return values

@@ -50,7 +50,6 @@ class Warehouse:
             "do_not_merge_across_partitions_select_final": 1,
             # What an insert would collapse, reads collapse anyway, and merges do it cheaper.
             "optimize_on_insert": 0,
-            "low_priority_query_wait_time_ms": _WAIT_MS,
         }
         self._own = threading.local()
         self._clients: list[Client] = []
@@ -74,7 +73,10 @@ class Warehouse:
         self.close()
 
     def give_way(self) -> None:
-        """From here on, the calling thread's queries make room for those of others."""
+        """From here on, the calling thread's queries make room for those of others.
+
+        Before its first query, and with an embedded warehouse only.
+        """
         self._own.priority = _BEHIND
 
     def migrate(self) -> int:
@@ -235,10 +237,18 @@ class Warehouse:
 
         # Opened one after the other: two first connections at once would race for the lock.
         with self._lock:
-            settings = {**self._settings, "priority": getattr(self._own, "priority", _FIRST)}
-            client = clickhouse_connect.get_client(**self._where(), settings=settings)
+            client = clickhouse_connect.get_client(
+                **self._where(), settings={**self._settings, **self._turns()}
+            )
             self._clients.append(client)
         return client
+
+    def _turns(self) -> dict[str, int]:
+        """Who goes first: within an engine of ours only, a server has other guests."""
+        if not self.is_embedded:
+            return {}
+        priority: int = getattr(self._own, "priority", _FIRST)
+        return {"priority": priority, "low_priority_query_wait_time_ms": _WAIT_MS}
 
     def _where(self) -> dict[str, str]:
         """A directory goes as it is: in a URL, a `#` of its name would cut it short."""
