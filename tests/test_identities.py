@@ -83,6 +83,10 @@ def test_a_link_can_be_cut_and_journeys_follow():
     by_text = [("idfv", "76767676-7676-7676-7676-767676767676")]
     statuses = {row["kind"]: row["status"] for row in rows_of(uuid, cut=by_text)}
     assert statuses == {"user_id": "single", "idfv": "cut"}
+    shouted = [event("open", 0, user_id="ana", idfv=b"\xaa" * 16)]
+    upper = [("idfv", "AAAAAAAA-AAAA-AAAA-AAAA-AAAAAAAAAAAA")]
+    statuses = {row["kind"]: row["status"] for row in rows_of(shouted, cut=upper)}
+    assert statuses == {"user_id": "single", "idfv": "cut"}
 
 
 def test_wrong_cuts_say_what_would_be_right():

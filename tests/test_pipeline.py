@@ -108,6 +108,7 @@ def assert_same_paths(server: Server, journeys: ug.Journeys) -> None:
     assert counts == sorted(counts, reverse=True)
     spent = sum(Decimal(row["value"].get("USD", "0")) for row in report["rows"])
     assert spent == Decimal(report["total"]["value"]["USD"])
+    assert list(report["total"]["value"]) == ["USD"], "an install has no currency"
     assert len(server.get("/v1/reports/paths", limit="3").json()["rows"]) == 3
     csv = server.get("/v1/reports/paths", accept="text/csv", limit="1").text.splitlines()
     assert csv[0] == "path,conversions,nulls,rate,value,channels"

@@ -1,7 +1,7 @@
 """Journeys in, plain sentences out: how far their credit can be trusted, and what weakens it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from unmogrowp import _core
@@ -51,7 +51,7 @@ class Quality:
     seen_once: float
     rare_channels: tuple[str | None, ...]
     disagreement: dict[tuple[str, str], float]
-    findings: tuple[str, ...] = field(default=())
+    findings: tuple[str, ...] = ()
 
     @property
     def attributed(self) -> float:

@@ -25,7 +25,7 @@ from unmogrowp.warehouse import (
     rejects,
     schema,
 )
-from unmogrowp.warehouse.intervals import Intervals
+from unmogrowp.warehouse.intervals import ENDS, Intervals
 from unmogrowp.warehouse.money import decimal_text
 from unmogrowp.warehouse.paths import UNATTRIBUTED
 from unmogrowp.warehouse.span import Span
@@ -230,23 +230,20 @@ def _flat(value: object) -> object:
     return value
 
 
-_ENDS = ("conversions_low", "conversions_high")
-
-
 def _unattributed(rest: Report, key: str) -> Iterator[Report]:
     """A row for each currency; the conversions, which are one number, stand in the first."""
     amounts = cast("dict[str | None, str | None]", rest["value"]) or {None: None}
     counts = itertools.chain([rest["conversions"]], itertools.repeat(0))
     for (currency, value), conversions in zip(amounts.items(), counts, strict=False):
         row: Report = {key: UNATTRIBUTED, "conversions": conversions}
-        ends = {name: rest[name] for name in _ENDS if name in rest and conversions}
+        ends = {name: rest[name] for name in ENDS if name in rest and conversions}
         yield {**row, "value": value, "currency": currency, **ends}
 
 
 def _columns(name: str, params: Params) -> list[str]:
     """The columns of a report, known before there is a row."""
     if name == "attribution":
-        ends = _ENDS if params.get("intervals") is not None else ()
+        ends = ENDS if params.get("intervals") is not None else ()
         return [str(params["group_by"]), "conversions", "value", "currency", *ends]
     if name == "cohorts":
         return [str(params["by"]), "currency", "users"]

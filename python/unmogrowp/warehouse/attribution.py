@@ -44,6 +44,10 @@ class Question:
             words.append("currency = {currency:String}")
         return " AND ".join(words)
 
+    def chosen(self, span: Span) -> str:
+        """SQL for the rows of `credits`."""
+        return f"SELECT * FROM credits FINAL WHERE {self.where(span)}"
+
     def values(self, span: Span) -> dict[str, object]:
         """What the names in the queries stand for."""
         own = {"rule_version": self.rule_version, "tz": self.tz, "currency": self.currency}
@@ -92,7 +96,7 @@ def _spread(
     warehouse: Warehouse, span: Span, question: Question, asked: Intervals
 ) -> dict[tuple[str | None, str | None], Ends]:
     key, joined = _key(question)
-    conversions = f"SELECT * FROM credits FINAL WHERE {question.where(span)}"
+    conversions = question.chosen(span)
     shares = f"{of_touches(conversions, question.model, key, joined)} UNION ALL "
     shares += of_lost(conversions)
     return spread(warehouse, span, shares, question.values(span), asked)
@@ -119,7 +123,7 @@ def _by_key(span: Span, question: Question) -> str:
     return (
         f"SELECT {key} AS key, toString(currency) AS currency, "
         f"{credit.sums('share', 'value_micros')} "
-        f"FROM (SELECT * FROM credits FINAL WHERE {question.where(span)}) ARRAY JOIN {joined} "
+        f"FROM ({question.chosen(span)}) ARRAY JOIN {joined} "
         "GROUP BY key, currency ORDER BY key = '', key, currency"
     )
 
@@ -141,17 +145,7 @@ def totals(span: Span, question: Question) -> str:
     )
 
 
-def _both(sums: list[Row]) -> list[Row]:
-    micros: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    for row in sums:
-        currency = str(row["currency"])
-        micros[currency] = micros.get(currency, 0) + int(str(row["micros"]))
-        counts[currency] = counts.get(currency, 0) + int(str(row["conversions"]))
-    return [{"currency": c, "micros": micros[c], "conversions": counts[c]} for c in micros]
-
-
 def summed(rows: list[Row]) -> Row:
     """Conversions and value by currency of rows of `totals`."""
     count = sum(int(str(row["conversions"])) for row in rows)
-    return {"conversions": count, "value": by_currency(_both(rows), "micros")}
+    return {"conversions": count, "value": by_currency(rows)}

@@ -93,5 +93,5 @@ def _total(touches: list[Row], sums: list[Row]) -> Row:
         "impressions": sum_of(touches, "impressions"),
         "clicks": sum_of(touches, "clicks"),
         "conversions": sum_of(shared, "conversions"),
-        "value": by_currency(shared, "micros"),
+        "value": by_currency(shared),
     }

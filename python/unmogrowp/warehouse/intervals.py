@@ -9,6 +9,7 @@ from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
 
 Ends = tuple[float, float]
+ENDS = ("conversions_low", "conversions_high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +76,4 @@ def spread(
 
 def shown(ends: Ends) -> Row:
     """The columns of an interval."""
-    low, high = ends
-    return {"conversions_low": low, "conversions_high": high}
+    return dict(zip(ENDS, ends, strict=True))

@@ -1,5 +1,8 @@
 """Integer micros in, decimal text out: exact, with two to six decimals."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
 _MICROS = 1_000_000
 
 
@@ -24,7 +27,10 @@ def decimal_sql(micros: str) -> str:
     )
 
 
-def by_currency(rows: list[dict[str, object]], value: str) -> dict[str, str]:
-    """Rows of `currency` and integer micros as decimal text by currency."""
-    found = ((str(row["currency"]), row[value]) for row in rows if row["currency"])
-    return {currency: decimal_text(int(str(micros))) for currency, micros in found}
+def by_currency(rows: Iterable[Mapping[str, object]]) -> dict[str, str]:
+    """Sums of `micros` by `currency` as decimal text, ascending; what has none is left out."""
+    sums: Counter[str] = Counter()
+    for row in rows:
+        if row["currency"]:
+            sums[str(row["currency"])] += int(str(row["micros"]))
+    return {currency: decimal_text(micros) for currency, micros in sorted(sums.items())}

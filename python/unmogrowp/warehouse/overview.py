@@ -1,6 +1,5 @@
 """Events, people and revenue over time."""
 
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -116,12 +115,8 @@ def _users(span: Span, interval: Interval, tz: str) -> str:
 
 
 def _total(counts: list[Row], users: object) -> Row:
-    micros: Counter[str] = Counter()
-    for row in counts:
-        micros[str(row["currency"])] += int(str(row["micros"]))
-    amounts: list[Row] = [{"currency": c, "micros": m} for c, m in sorted(micros.items())]
     return {
         "events": sum(int(str(row["events"])) for row in counts),
         "users": users,
-        "revenue": by_currency(amounts, "micros"),
+        "revenue": by_currency(counts),
     }

@@ -4,7 +4,7 @@ Conversions are counted by their time and name, journeys that did not convert by
 last touch; touches count wherever they lie.
 """
 
-from collections import Counter
+import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,7 @@ def attribution(
         for row, own in zip(report["rows"], rows, strict=True):
             low, high = (own[f"{name}_conversions_{end}"] for end in ("low", "high"))
             row.update(shown((low, high)))
-        lost = of_lost(f"SELECT * FROM credits FINAL WHERE {question.where(span)}")
+        lost = of_lost(question.chosen(span))
         ends = spread(warehouse, span, lost, question.values(span), intervals)
         report["unattributed"] |= shown(ends.get((None, None), (0.0, 0.0)))
     return report
@@ -98,14 +98,10 @@ def paths(warehouse: Warehouse, span: Span, question: Question, *, limit: int) -
     found = Journeys.from_paths(kept).to_paths().to_pyarrow()
     values = _values(kept)
     counts = {name: _sum(found, name) for name in ("conversions", "nulls")}
-    micros: Counter[str] = Counter()
-    for amounts in values.values():
-        for row in amounts:
-            micros[str(row["currency"])] += int(str(row["micros"]))
-    all_amounts: list[Row] = [{"currency": c, "micros": m} for c, m in sorted(micros.items())]
+    value = by_currency(itertools.chain.from_iterable(values.values()))
     return {
         "rows": [_path_row(row, values) for row in found.slice(0, limit).to_pylist()],
-        "total": {"paths": len(found), **counts, "value": by_currency(all_amounts, "micros")},
+        "total": {"paths": len(found), **counts, "value": value},
     }
 
 
@@ -125,7 +121,7 @@ def _path_row(row: Row, values: dict[tuple[str, ...], list[Row]]) -> Row:
         "conversions": int(converted),
         "nulls": int(nulls),
         "rate": converted / (converted + nulls) if converted + nulls else 0.0,
-        "value": by_currency(values.get(names, []), "micros"),
+        "value": by_currency(values.get(names, [])),
     }
 
 
@@ -134,7 +130,7 @@ def _values(found: "pa.Table") -> dict[tuple[str, ...], list[Row]]:
     import pyarrow.compute as pc
 
     values: dict[tuple[str, ...], list[Row]] = {}
-    for row in found.filter(pc.field("conversions") > 0).sort_by("currency").to_pylist():
+    for row in found.filter(pc.field("conversions") > 0).to_pylist():
         names = tuple(str(name or "") for name in row["path"])
         values.setdefault(names, []).append({"currency": row["currency"], "micros": row["value"]})
     return values

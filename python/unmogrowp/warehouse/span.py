@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 TIME = "DateTime64(6, 'UTC')"
 _QUARTER = timedelta(minutes=15)
 _DAY = timedelta(days=1)
-_MICROSECOND = timedelta(microseconds=1)
-_ALWAYS_US = 2**62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = datetime(1900, 1, 1, tzinfo=UTC)
 _LAST = datetime(2299, 12, 31, tzinfo=UTC)
@@ -42,10 +40,6 @@ class Span:
         times = {name: time_text(at) for name, at in bounds.items() if at is not None}
         return {"app_id": self.app_id, **times}
 
-    def bounds_us(self) -> tuple[int, int]:
-        """Microseconds since 1970; beyond every event where there is no bound."""
-        return _us(self.start, -_ALWAYS_US), _us(self.stop, _ALWAYS_US)
-
     def is_of_quarters(self) -> bool:
         """Both bounds fall on a quarter of an hour."""
         return self._falls_on(_QUARTER)
@@ -57,10 +51,6 @@ class Span:
     def _falls_on(self, step: timedelta) -> bool:
         bounds = (at for at in (self.start, self.stop) if at is not None)
         return all(not (at - _EPOCH) % step for at in bounds)
-
-
-def _us(at: datetime | None, usual: int) -> int:
-    return usual if at is None else (at - _EPOCH) // _MICROSECOND
 
 
 def time_text(at: datetime) -> str:

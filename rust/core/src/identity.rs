@@ -220,6 +220,10 @@ impl Graph {
         }
     }
 
+    fn is_cut(&self, kind: usize, id: &[u8]) -> bool {
+        self.cuts.iter().any(|(of, cut)| *of == kind && cut == id)
+    }
+
     /// Take in the identities of events: columns `app_id`, the six ids and, where it is known
     /// already, `identity`.
     ///
@@ -344,8 +348,8 @@ impl Graph {
             let next = narrow(self.nodes.len());
             let node = *self.node_of.entry(key.finish()).or_insert(next);
             if node == next {
-                let is_cut = self.cuts.iter().any(|(of, cut)| *of == kind && cut == id);
-                self.nodes.push(Node { anchor: NULL, is_shared: is_cut, ..Node::default() });
+                let is_shared = self.is_cut(kind, id);
+                self.nodes.push(Node { anchor: NULL, is_shared, ..Node::default() });
             }
             nodes[kind] = node;
         }
@@ -460,38 +464,8 @@ impl Graph {
     }
 }
 
-/// One key per row for `journey`, as [`Graph::person_keys`], of persons that a warehouse knows: a
-/// column `person`, within its `app_id` where there is one. One that is null or nil is nobody.
-///
-/// # Errors
-/// A column is missing or of a wrong type.
-pub fn stored_keys(batches: &[RecordBatch]) -> Result<Vec<u64>, TableError> {
-    const ROLE: &str = "the person of each row";
-    let (mut app_ids, mut seen) = (Interner::default(), Interner::default());
-    let (mut keys, mut key) = (Vec::new(), Vec::new());
-    for batch in batches {
-        let array = find(batch, "person", ROLE)?.as_ref();
-        let persons = Bytes::new(array).map_or_else(|| Bytes::text(array, "person"), Ok)?;
-        let apps = batch.column_by_name("app_id").map(|array| Bytes::text(array, "app_id"));
-        let apps = apps.transpose()?.map(|apps| app_ids.column(&apps, batch.num_rows()));
-        for row in 0..batch.num_rows() {
-            let person = persons.get(row).filter(|person| person.iter().any(|byte| *byte != 0));
-            keys.push(match person {
-                None => 1 << 63 | keys.len() as u64,
-                Some(person) => {
-                    key.clear();
-                    key.extend(apps.as_ref().map_or(0, |apps| apps[row]).to_le_bytes());
-                    key.extend_from_slice(person);
-                    u64::from(seen.id(&key))
-                }
-            });
-        }
-    }
-    Ok(keys)
-}
-
-/// The same of events that name their `identity`, for a table of `identity` and `person`; an
-/// identity that is not in it is a person of its own.
+/// One key per row for `journey`, as [`Graph::person_keys`], of events that name their `identity`,
+/// for a table of `identity` and `person`; an identity that is not in it is a person of its own.
 ///
 /// # Errors
 /// A column is missing or of a wrong type.

@@ -15,8 +15,7 @@ use arrow_select::take::take;
 
 use super::opens::{Places, opens};
 use super::{Model, ModelError, NAMES, Rule, Study};
-use crate::column::{Bytes, TableError, find, micros};
-use crate::identity;
+use crate::column::{Bytes, Interner, TableError, find, micros};
 use crate::journey::{Effort, EventSettings, Journeys, Touch, read_events};
 
 /// Columns of the touch, as `<output>` from `<input>`.
@@ -44,8 +43,8 @@ pub fn credits(
     effort: Effort<'_>,
 ) -> Result<(RecordBatch, RecordBatch), ModelError> {
     let table = concat_batches(schema, batches).map_err(TableError::from)?;
+    let persons = person_keys(&table)?;
     let given = std::slice::from_ref(&table);
-    let persons = identity::stored_keys(given)?;
     let journeys = read_events(schema, given, &persons, settings, effort.stop)?;
     let models: Vec<Model> =
         NAMES.iter().map(|name| Model::parse(name)).collect::<Result<_, _>>()?;
@@ -55,6 +54,27 @@ pub fn credits(
     let touched = Touched::new(&journeys, &rules, effort)?;
     let opens = opens(&table, &journeys, known, effort)?;
     Ok((touched.table(&table, &journeys)?, opens))
+}
+
+/// Persons within apps, numbered; one that is null or nil is the only one with its number.
+fn person_keys(table: &RecordBatch) -> Result<Vec<u64>, TableError> {
+    const ROLE: &str = "the person of each row";
+    let apps = Bytes::text(find(table, "app_id", ROLE)?.as_ref(), "app_id")?;
+    let array = find(table, "person", ROLE)?.as_ref();
+    let persons = Bytes::new(array).map_or_else(|| Bytes::text(array, "person"), Ok)?;
+    let (mut app_ids, mut seen) = (Interner::default(), Interner::default());
+    let apps = app_ids.column(&apps, table.num_rows());
+    let mut key = Vec::new();
+    let number = |row: usize| {
+        let Some(person) = persons.get(row).filter(|person| person.iter().any(|b| *b != 0)) else {
+            return 1 << 63 | row as u64;
+        };
+        key.clear();
+        key.extend_from_slice(&apps[row].to_le_bytes());
+        key.extend_from_slice(person);
+        u64::from(seen.id(&key))
+    };
+    Ok((0..table.num_rows()).map(number).collect())
 }
 
 /// The touches of all conversions one after the other, with their credit by model.

@@ -37,13 +37,6 @@ struct Story {
     events: i64,
 }
 
-/// How an id that means nobody was seen.
-#[derive(Default)]
-struct Nobody {
-    first: Option<i64>,
-    events: i64,
-}
-
 /// One row per id of canonical events: `app_id, kind, id, person` (null where it links nobody),
 /// `status` (`joined`, `single`, `shared`, `cut` or `nobody`), `joined_to_kind`, `joined_to_id`,
 /// `joined_at`, `event_id` (of the event that joined it), `first_seen`, `events`. In order of app,
@@ -57,7 +50,7 @@ pub fn links(batches: &[RecordBatch], cuts: &[(usize, String)]) -> Result<Record
     let rows = graph.add(batches)?.rows;
     let seen = seen(batches, &rows, graph.identities.len())?;
     let stories = stories(&graph, &seen);
-    Lines::new(batches, &graph, cuts, stories)?.table()
+    Lines::new(batches, &graph, stories)?.table()
 }
 
 /// By identity the earliest event that has it, and how many there are.
@@ -138,7 +131,7 @@ struct Line {
     person: Option<u128>,
     status: &'static str,
     joined: Option<(Seen, usize, String)>,
-    first: Option<i64>,
+    first: i64,
     events: i64,
 }
 
@@ -146,31 +139,32 @@ impl Lines {
     fn new(
         batches: &[RecordBatch],
         graph: &Graph,
-        cuts: &[(usize, String)],
         stories: Vec<Option<Story>>,
     ) -> Result<Self, TableError> {
         let ids: Vec<Ids<'_>> = batches.iter().map(Ids::new).collect::<Result<_, _>>()?;
-        let text = |seen: Seen, kind: usize| {
+        let raw = |seen: Seen, kind: usize| {
             let column = &ids[seen.batch as usize].columns[kind];
-            spelt(column, column.get(seen.row as usize).unwrap_or_default())
+            (column, column.get(seen.row as usize).unwrap_or_default())
         };
         let mut made = Self::default();
         for (node, story) in graph.nodes.iter().zip(stories) {
             let Some(story) = story else { continue };
             let app = ids[story.first.batch as usize].app(story.first.row as usize);
-            let id = text(story.first, story.kind);
-            let is_cut = cuts.iter().any(|(kind, cut)| *kind == story.kind && *cut == id);
-            let joined = story.joined.map(|(seen, kind)| (seen, kind, text(seen, kind)));
-            let status = match (node.is_shared, is_cut, &joined) {
-                (_, true, _) => "cut",
-                (true, ..) => "shared",
-                (.., Some(_)) => "joined",
-                _ => "single",
+            let (column, id) = raw(story.first, story.kind);
+            let joined = story.joined.map(|(seen, kind)| {
+                let (column, other) = raw(seen, kind);
+                (seen, kind, spelt(column, other))
+            });
+            let status = match (node.is_shared, &joined) {
+                (true, _) if graph.is_cut(story.kind, id) => "cut",
+                (true, _) => "shared",
+                (false, Some(_)) => "joined",
+                (false, None) => "single",
             };
             let person = graph.person(story.identity).filter(|_| !node.is_shared);
-            let first = Some(story.first.time);
-            let line = Line { person, status, joined, first, events: story.events };
-            made.lines.insert((lossy(app), story.kind, id), line);
+            let Story { first: Seen { time: first, .. }, events, .. } = story;
+            let line = Line { person, status, joined, first, events };
+            made.lines.insert((lossy(app), story.kind, spelt(column, id)), line);
         }
         for (batch, ids) in batches.iter().zip(&ids) {
             made.nobodies(batch, ids)?;
@@ -181,23 +175,23 @@ impl Lines {
     /// Add what means nobody: a parser leaves none, but tables come from elsewhere too.
     fn nobodies(&mut self, batch: &RecordBatch, ids: &Ids<'_>) -> Result<(), TableError> {
         let times = times(find(batch, "timestamp", "canonical events")?.as_ref(), "timestamp", 0)?;
-        let mut found: BTreeMap<(String, usize, String), Nobody> = BTreeMap::new();
         for (row, time) in times.iter().enumerate() {
             for (kind, column) in ids.columns.iter().enumerate() {
                 let id = column.get(row).filter(|id| !id.is_empty() && is_nobody_in(column, id));
                 if let Some(id) = id {
                     let key = (lossy(ids.app(row)), kind, spelt(column, id));
-                    let known = found.entry(key).or_default();
-                    known.first = Some(known.first.map_or(*time, |first| first.min(*time)));
+                    let new = Line {
+                        person: None,
+                        status: "nobody",
+                        joined: None,
+                        first: *time,
+                        events: 0,
+                    };
+                    let known = self.lines.entry(key).or_insert(new);
+                    known.first = known.first.min(*time);
                     known.events += 1;
                 }
             }
-        }
-        for (key, Nobody { first, events }) in found {
-            let line = Line { person: None, status: "nobody", joined: None, first, events };
-            let known = self.lines.entry(key).or_insert(Line { events: 0, ..line });
-            known.first = known.first.into_iter().chain(first).min();
-            known.events += events;
         }
         Ok(())
     }
@@ -233,7 +227,7 @@ impl Lines {
             ("joined_to_id", Arc::new(to_id), true),
             ("joined_at", utc(at), true),
             ("event_id", Arc::new(events), true),
-            ("first_seen", utc(lines.iter().map(|line| line.first).collect()), false),
+            ("first_seen", utc(lines.iter().map(|line| Some(line.first)).collect()), false),
             ("events", Arc::new(counts), false),
         ])?)
     }
