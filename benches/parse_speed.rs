@@ -16,7 +16,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use unmogrowp_core::limits::Limits;
-use unmogrowp_core::parse::{Context, parse};
+use unmogrowp_core::parse::{Context, pack, parse};
 
 /// Text that is copied only where it is escaped.
 #[derive(Deserialize)]
@@ -105,18 +105,27 @@ fn main() {
             let _ = black_box(serde_json::from_slice::<Line<'_>>(line));
         }
     };
+    let packed = || {
+        for body in &bodies {
+            black_box(pack(body, &context, &|| [7; 16]).unwrap());
+        }
+    };
     ours();
-    let (mut times, mut ratios) = (Vec::new(), Vec::new());
+    packed();
+    let (mut times, mut ratios, mut packs) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..pairs {
         let mut b = if pair % 2 == 0 { timed(theirs) } else { 0.0 };
         let a = timed(ours);
+        let c = timed(packed);
         if pair % 2 == 1 {
             b = timed(theirs);
         }
         times.push(a);
         ratios.push(a / b);
+        packs.push(c / b);
     }
     let ns = median(times) * 1e9 / records as f64;
+    println!("rows for the spool: {:.2} of serde_json's time", median(packs));
     println!(
         "{}: {ns:.0} ns/event, {:.2} M events/s, {:.2} GB/s of CPU; {:.3} of serde_json's time",
         unmogrowp_core::simd(),

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+# What takes events: the application, or the native listener beside it.
+LISTENERS = {"litestar": (), "native": ("--listener", "native", "--ingest-port", "0")}
 CLI = [sys.executable, "-m", "unmogrowp.cli"]
 APP = "com.example.app"
 START_S = 60.0
@@ -45,6 +47,7 @@ class Server:
     env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     url: str = ""
+    ingest_url: str = ""
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def start(self) -> "Server":
@@ -61,7 +64,9 @@ class Server:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"did not start, see {log.name}:\n{Path(log.name).read_text()[-2000:]}"
-        self.url = json.loads(line)["url"]
+        said = json.loads(line)
+        self.url = said["url"]
+        self.ingest_url = said.get("ingest_url", self.url)
         log.close()
         return self
 
@@ -116,7 +121,7 @@ class Server:
 
     def post(self, body: bytes, path: str = "/v1/events", **headers: str) -> httpx.Response:
         sent = {**self.headers("write"), **headers}
-        return httpx.post(self.url + path, content=body, headers=sent, timeout=60)
+        return httpx.post(self.ingest_url + path, content=body, headers=sent, timeout=60)
 
     def get(self, path: str, *, app: str = APP, accept: str = "", **query: str) -> httpx.Response:
         headers = {**self.headers("read", app), **({"Accept": accept} if accept else {})}

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import zstandard
 
-from serving import APP, Server, event, ndjson, until
+from serving import APP, LISTENERS, Server, event, ndjson, until
 
 pytestmark = pytest.mark.service
 BOMB_BYTES = 1 << 30
@@ -30,10 +30,13 @@ CONNECTIONS = 10_000
 OTHER = "com.example.other"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=LISTENERS)
+def server(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Server]:
     env = {"UNMOGROWP_LIMITS__BODY_SECONDS": str(BODY_S)}
-    server = Server(tmp_path_factory.mktemp("attacks") / "data", env=env).start()
+    data_dir = tmp_path_factory.mktemp("attacks") / "data"
+    server = Server(data_dir, flags=LISTENERS[request.param], env=env).start()
     try:
         server.create_app()
         server.create_app(OTHER)
@@ -56,7 +59,7 @@ def peak_kib(server: Server) -> int:
 
 
 def connected(server: Server) -> socket.socket:
-    host, _, port = server.url.removeprefix("http://").partition(":")
+    host, _, port = server.ingest_url.removeprefix("http://").partition(":")
     return socket.create_connection((host, int(port)), timeout=10)
 
 
@@ -223,7 +226,7 @@ sys.stdin.read()
 def test_ten_thousand_open_connections_leave_room_for_a_client(server: Server) -> None:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     count = min(CONNECTIONS, files - 1_000)
-    host, _, port = server.url.removeprefix("http://").partition(":")
+    host, _, port = server.ingest_url.removeprefix("http://").partition(":")
     command = [sys.executable, "-c", IDLE, host, port, str(count)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, text=True, **pipes) as idle:
@@ -241,7 +244,7 @@ def test_ten_thousand_open_connections_leave_room_for_a_client(server: Server) -
 def test_guessing_keys_is_slowed_down_and_harms_nobody_else(server: Server) -> None:
     good = server.headers("write")
     assert is_well(server)
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.ingest_url) as client:
         heard = []
         for number in range(250):
             answer = client.post("/v1/events", headers={"X-Api-Key": f"ug_{number}"}, content="{}")
@@ -254,7 +257,7 @@ def test_guessing_keys_is_slowed_down_and_harms_nobody_else(server: Server) -> N
         body = ndjson([event(77)])
         assert client.post("/v1/events", headers=good, content=body).status_code == 200
         other = {"X-Api-Key": "guessed"}
-        assert client.get("/v1/reports/overview", headers=other).status_code == 429
+        assert httpx.get(server.url + "/v1/reports/overview", headers=other).status_code == 429
     until(lambda: server.post(b"{}", Authorization="Bearer x").status_code == 401, 10, "it")
 
 
@@ -324,10 +327,10 @@ def test_a_request_that_two_servers_may_read_differently_is_refused(
 
 def test_a_request_has_an_id(server: Server) -> None:
     for path in ("/health/live", "/v1/nothing", "/v1/events"):
-        answer = httpx.post(server.url + path, headers={"X-Request-Id": "edge-7"})
+        answer = httpx.post(server.ingest_url + path, headers={"X-Request-Id": "edge-7"})
         assert answer.headers["x-request-id"] == "edge-7", path
-        own = httpx.post(server.url + path, headers={"X-Request-Id": "a b"})
-        again = httpx.post(server.url + path)
+        own = httpx.post(server.ingest_url + path, headers={"X-Request-Id": "a b"})
+        again = httpx.post(server.ingest_url + path)
         ids = {own.headers["x-request-id"], again.headers["x-request-id"]}
         assert len(ids) == 2, path
         assert "a b" not in ids
@@ -346,11 +349,11 @@ def test_nothing_the_server_says_or_writes_holds_a_secret(server: Server) -> Non
             {"Authorization": f"Digest {key}"},
         ):
             for path in ("/v1/events", "/v1/reports/overview", "/v1/nothing", "/v1/track"):
-                url = server.url + path
-                heard += [httpx.get(url, headers=sent, params={"tz": "x"})]
-                heard += [httpx.post(url, headers=sent, content=b"{")]
+                heard += [httpx.get(server.url + path, headers=sent, params={"tz": "x"})]
+                heard += [httpx.post(server.ingest_url + path, headers=sent, content=b"{")]
         body = json.dumps({"api_key": key, "writeKey": key, "batch": 1}).encode()
-        heard += [httpx.post(server.url + path, content=body) for path in ("/batch", "/v1/batch")]
+        for path in ("/batch", "/v1/batch"):
+            heard += [httpx.post(server.ingest_url + path, content=body)]
     heard += [httpx.get(server.url + path) for path in ("/metrics", "/health/ready")]
     everything = "".join(f"{answer.headers}{answer.text}" for answer in heard)
     log = (server.data_dir.parent / f"{server.data_dir.name}.log").read_text()

@@ -41,7 +41,7 @@ while True:
         flying.add(number)
         number += 3
     select.select([intake.fileno()], [], [])
-    for token, status, body in intake.drain():
+    for token, status, body, _ in intake.drain():
         answer = json.loads(body)
         assert status == 200 and answer["stored"] + answer["duplicate"] == 3, body
         flying.remove(token)
@@ -70,7 +70,7 @@ def submit(intake: _core.Intake, token: int, body: bytes, **options: object) -> 
     intake.submit(token, body, **(given | options))
 
 
-def drain(intake: _core.Intake) -> list[tuple[int, int, bytes]]:
+def drain(intake: _core.Intake) -> list[tuple[int, int, bytes, int | None]]:
     ready, _, _ = select.select([intake.fileno()], [], [], PATIENCE_S)
     assert ready, "no answer"
     return intake.drain()
@@ -78,7 +78,7 @@ def drain(intake: _core.Intake) -> list[tuple[int, int, bytes]]:
 
 def send(intake: _core.Intake, body: bytes, **options: object) -> dict[str, object]:
     submit(intake, 1, body, **options)
-    [(token, status, answer)] = drain(intake)
+    [(token, status, answer, _)] = drain(intake)
     assert (token, status) == (1, 200)
     return json.loads(answer)
 
@@ -161,7 +161,7 @@ def test_closed_intake_leaves_its_answers_and_its_directory(tmp_path):
     for number in range(1, 51):
         submit(intake, number, event(number))
     intake.close()
-    assert sorted(token for token, _, _ in intake.drain()) == list(range(1, 51))
+    assert sorted(token for token, *_ in intake.drain()) == list(range(1, 51))
     with pytest.raises(Refused):
         submit(intake, 51, event(51))
     _core.Intake(str(tmp_path)).close()

@@ -7,15 +7,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving import Server, event, ndjson, serving
+from serving import LISTENERS, Server, event, ndjson, serving
 
 pytestmark = pytest.mark.service
 
 
-@pytest.fixture
-def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+@pytest.fixture(params=LISTENERS)
+def limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Server]:
     monkeypatch.setenv("UNMOGROWP_LIMITS__KEY_EVENTS_PER_S", "50")
-    with serving(tmp_path / "data") as server:
+    with serving(tmp_path / "data", *LISTENERS[request.param]) as server:
         yield server
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "Graph",
     "Intake",
     "Journeys",
+    "Listener",
     "Rule",
     "Simulation",
     "SpoolReader",
@@ -160,9 +161,9 @@ class Intake:
         Refuse new requests, make those that wait durable, release the directory. What was
         answered can still be drained.
         """
-    def drain(self, /) -> list[tuple[int, int, bytes]]:
+    def drain(self, /) -> list[tuple[int, int, bytes, int | None]]:
         """
-        `(token, status, body)` of every request that was answered since the last call.
+        `(token, status, body, retry_after)` of every request answered since the last call.
         """
     def fileno(self, /) -> int:
         """
@@ -223,6 +224,37 @@ class Journeys:
     def touch_count(self, /) -> int:
         """
         How many touches there are, in journeys or not.
+        """
+
+@final
+class Listener:
+    """
+    Serves an intake over HTTP without the interpreter, until it is closed.
+    """
+    def __new__(
+        cls,
+        /,
+        intake: Intake,
+        gate: Any,
+        *,
+        host: str,
+        port: int,
+        connections_max: int,
+        body_bytes_max: int,
+        body_seconds: int,
+    ) -> Listener:
+        """
+        Listen on `host` and `port`. `gate(key, address)` gives the app's id, the key's id and
+        whether addresses are cut, or raises `Refused`; its answers are believed for 0.8 s.
+        """
+    def close(self, /) -> None:
+        """
+        Accept nothing more and finish the requests at hand, for three seconds at most.
+        """
+    @property
+    def port(self, /) -> int:
+        """
+        The port it listens on.
         """
 
 @final

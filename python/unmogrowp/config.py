@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, TypeAlias, final
+from typing import Annotated, Literal, TypeAlias, final
 
 import msgspec
 
@@ -27,6 +27,7 @@ FILES_WANTED = CONNECTIONS_MAX + OTHER_FILES
 
 Value: TypeAlias = "str | int | float | bool | Path | None"
 Tree: TypeAlias = "dict[str, Value | Tree]"
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -75,7 +76,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     data_dir: Path = Path("unmogrowp-data")
     host: str = "127.0.0.1"
-    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8000
+    port: Port = 8000
+    listener: Literal["litestar", "native"] = "litestar"
+    """`native`: events are taken on `ingest_port` too, by a listener without Python."""
+    ingest_port: Port = 8001
     spool: Spool = Spool()
     limits: Limits = Limits()
     warehouse: WarehouseSettings = WarehouseSettings()

@@ -60,11 +60,15 @@ class KeyRing:
 
     Keys are known by their hash alone, so the time of a look-up tells nothing about a key.
     What is not there is asked for again every time: a new key works at once. Thread-safe.
+
+    Args:
+        catalog: Where keys and apps are.
+        fresh_s: How long an answer is believed, in seconds.
     """
 
-    def __init__(self, catalog: "Catalog") -> None:
-        self._keys: _Fresh[Key] = _Fresh(catalog.find_sha256)
-        self._apps: _Fresh[App] = _Fresh(catalog.app)
+    def __init__(self, catalog: "Catalog", fresh_s: float = FRESH_S) -> None:
+        self._keys: _Fresh[Key] = _Fresh(catalog.find_sha256, fresh_s)
+        self._apps: _Fresh[App] = _Fresh(catalog.app, fresh_s)
 
     def find(self, plaintext: str) -> Key | None:
         """What a key opens; None for an unknown or revoked one."""
@@ -82,8 +86,9 @@ class KeyRing:
 class _Fresh(Generic[T]):
     """Answers to a question, each believed for a moment; a bounded number of them."""
 
-    def __init__(self, ask: Callable[[str], T | None]) -> None:
+    def __init__(self, ask: Callable[[str], T | None], fresh_s: float) -> None:
         self._ask = ask
+        self._fresh_s = fresh_s
         self._known: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -93,12 +98,12 @@ class _Fresh(Generic[T]):
             return name in self._known
 
     def find(self, name: str) -> T | None:
-        """The answer, at most `FRESH_S` old."""
+        """The answer, believed for as long as it is fresh."""
         # Taken before the question is asked: an answer ages while it is on its way.
         now = time.monotonic()
         with self._lock:
             found = self._known.get(name)
-        if found is not None and now - found[0] < FRESH_S:
+        if found is not None and now - found[0] < self._fresh_s:
             return found[1]
         answer = self._ask(name)
         with self._lock:

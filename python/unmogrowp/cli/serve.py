@@ -17,6 +17,16 @@ def add(commands: Commands) -> None:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port, 0 for any free one (default: 8000)")
     parser.add_argument(
+        "--listener",
+        choices=("litestar", "native"),
+        help="native takes events on a port of its own, without Python (default: litestar)",
+    )
+    parser.add_argument(
+        "--ingest-port",
+        type=int,
+        help="port of the native listener, 0 for any free one (default: 8001)",
+    )
+    parser.add_argument(
         "--role",
         choices=("all", "ingest", "store"),
         default="all",
@@ -28,7 +38,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve; the exit code is the supervisor's."""
-    settings = settings_of(options, "host", "port")
+    settings = settings_of(options, "host", "port", "listener", "ingest_port")
     from unmogrowp.server import supervisor
 
     return int(supervisor.serve(settings, role=options.role, as_json=options.json))

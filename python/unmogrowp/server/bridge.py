@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +23,14 @@ INLINE_BYTES_MAX = 16_384
 RETRY_S = 2
 # Of all bodies together that are not whole yet.
 ARRIVING_BYTES_MAX = 256 << 20
+
+
+class Answer(NamedTuple):
+    """What the intake says once it is known whether the events are durable."""
+
+    status: int
+    body: bytes
+    retry_after: int | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Bridge:
         self._arriving = 0
         self._is_closed = False
         self._tokens = itertools.count()
-        self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
 
     def start(self) -> None:
         """Listen for commits on the running loop."""
@@ -76,16 +85,16 @@ class Bridge:
         """
         token = next(self._tokens)
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[tuple[int, bytes]] = loop.create_future()
+        future: asyncio.Future[Answer] = loop.create_future()
         self._waiting[token] = future
         try:
             if len(body) > INLINE_BYTES_MAX:
                 await asyncio.to_thread(self._hand_over, token, body, encoding, sender)
             else:
                 self._hand_over(token, body, encoding, sender)
-            status, answer = await future
+            status, answer, retry_after = await future
             if status != HTTPStatus.OK:
-                raise Denied(status, _detail(answer), retry_after=RETRY_S)
+                raise Denied(status, _detail(answer), retry_after=retry_after)
             return answer
         finally:
             self._waiting.pop(token, None)
@@ -107,10 +116,10 @@ class Bridge:
         return not self._is_closed and not self.intake.status()["is_open"]
 
     def _resolve(self) -> None:
-        for token, status, body in self.intake.drain():
+        for token, status, body, retry_after in self.intake.drain():
             future = self._waiting.get(token)
             if future is not None and not future.done():
-                future.set_result((status, body))
+                future.set_result(Answer(status, body, retry_after))
 
     async def collect(self, stream: AsyncIterator[bytes]) -> bytes:
         """The whole body; one that is too large is read to its end and refused.

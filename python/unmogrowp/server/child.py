@@ -24,6 +24,7 @@ class Orders(msgspec.Struct, frozen=True):
     data_dir: str
     host: str
     port: int
+    ingest_port: int | None
     token: str
     dsn: str
     spool_bytes_max: int | None

@@ -5,6 +5,8 @@ import logging
 import resource
 import signal
 import sys
+from contextlib import suppress
+from dataclasses import replace
 
 import uvloop
 from granian.constants import Interfaces
@@ -20,6 +22,7 @@ from unmogrowp.server.auth import Access
 from unmogrowp.server.bridge import Body, Bridge
 from unmogrowp.server.child import Orders, receive_orders, report_ready
 from unmogrowp.server.front import Front
+from unmogrowp.server.gate import Gate
 from unmogrowp.server.services import Services
 
 WATCH_S = 1.0
@@ -59,6 +62,8 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
     access = Access(KeyRing(catalog), orders.token)
     bridge = Bridge(intake, Body(orders.limits["body_bytes"], orders.limits[BODY_SECONDS]))
     services = Services(bridge, access, orders.home)
+    connections_max = _make_room()
+    listener = _listen(orders, catalog, services, connections_max)
     server = Server(
         Front(services, app.build(services), app.CORS),
         address=orders.host,
@@ -67,21 +72,51 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
         websockets=False,
         log_enabled=False,
         backlog=BACKLOG,
-        backpressure=_make_room(),
+        backpressure=connections_max,
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+    # The listener ends first: the server takes the spool with it.
+    ending = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
     serving = asyncio.create_task(server.serve())
     await _listening(orders, serving)
     report_ready()
-    while not serving.done():
-        await asyncio.wait([serving], timeout=WATCH_S)
+    await _ended(ending, serving, bridge)
+    if listener is not None:
+        await asyncio.to_thread(listener.close)
+    server.stop()
+    await serving
+
+
+async def _ended(ending: asyncio.Event, serving: "asyncio.Task[None]", bridge: Bridge) -> None:
+    """Return once the process is told to end, or has to."""
+    while not ending.is_set() and not serving.done():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ending.wait(), WATCH_S)
         if bridge.is_broken():
             # The commit thread is gone: end, so that the supervisor starts a sound process.
             log.error("the spool takes no more commits, ending")
-            server.stop()
-    await serving
+            return
+
+
+def _listen(
+    orders: Orders, catalog: Catalog, services: Services, connections_max: int
+) -> _core.Listener | None:
+    """The native listener, where there is to be one."""
+    if orders.ingest_port is None:
+        return None
+    # It believes an answer as long as a ring does, so this one must not believe it before.
+    access = replace(services.access, ring=KeyRing(catalog, fresh_s=0.0))
+    return _core.Listener(
+        services.bridge.intake,
+        Gate(access),
+        host=orders.host,
+        port=orders.ingest_port,
+        connections_max=connections_max,
+        body_bytes_max=orders.limits["body_bytes"],
+        body_seconds=orders.limits[BODY_SECONDS],
+    )
 
 
 def _make_room() -> int:

@@ -85,11 +85,15 @@ def plain(error: Exception) -> tuple[int, bytes, dict[str, str]]:
             status, title, retry = 503, None, STORE_RETRY_S
             detail = f"{error}\nhint: try again shortly"
         case _:
-            log.error("unexpected error", exc_info=error)
-            status, title, retry = 500, None, None
-            detail = "something went wrong here; the log says more"
+            (status, detail), title, retry = unexpected(error), None, None
     headers = {"content-type": PROBLEM_JSON} | _headers(status, retry)
     return status, encode(status, detail, title), headers
+
+
+def unexpected(error: Exception) -> tuple[int, str]:
+    """Log an error that nobody foresaw; the status and all that a client is told."""
+    log.error("unexpected error", exc_info=error)
+    return 500, "something went wrong here; the log says more"
 
 
 def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

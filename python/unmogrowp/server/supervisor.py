@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -120,9 +121,9 @@ def serve(settings: Settings, *, role: str = "all", as_json: bool = False) -> in
         home = prepare(settings.data_dir)
         for name in ROLES[role]:
             stack.enter_context(owning(home / f"{name}.lock"))
-        port = free_port(settings.host, settings.port) if "ingest" in ROLES[role] else 0
+        ports = _ports(settings) if "ingest" in ROLES[role] else Ports()
         token = secrets.token_urlsafe(32)
-        orders = msgspec.json.encode(_orders(settings, home, port, token))
+        orders = msgspec.json.encode(_orders(settings, home, ports, token))
         keepers = [Keeper(name, orders) for name in ROLES[role]]
         stop = Stop()
         for keeper in keepers:
@@ -130,11 +131,11 @@ def serve(settings: Settings, *, role: str = "all", as_json: bool = False) -> in
         try:
             if not _all_ready(keepers, stop):
                 return 0 if stop.is_set() else 1
-            url = _url(settings.host, port) if port else None
+            url = _url(settings.host, ports.api)
             if url is not None:
                 stack.callback((home / "server.json").unlink, missing_ok=True)
                 _leave_address(home / "server.json", url, token)
-            _announce(url, as_json=as_json)
+            _announce(url, _url(settings.host, ports.ingest), as_json=as_json)
             stop.wait()
             return 0
         finally:
@@ -234,11 +235,35 @@ def free_port(host: str, port: int) -> int:
         time.sleep(0.1)
 
 
-def _orders(settings: Settings, home: Path, port: int, token: str) -> Orders:
+@dataclass(frozen=True)
+class Ports:
+    """Where a server listens; None where it does not."""
+
+    api: int | None = None
+    ingest: int | None = None
+
+
+def _ports(settings: Settings) -> Ports:
+    api = free_port(settings.host, settings.port)
+    if settings.listener == "litestar":
+        return Ports(api)
+    ingest = free_port(settings.host, settings.ingest_port)
+    while ingest == api:
+        # Both were free for a moment, and only one of the two may have it.
+        if settings.ingest_port:
+            raise StartError(
+                f"`--port` and `--ingest-port` are both `{ingest}`\nhint: choose another of them"
+            )
+        ingest = free_port(settings.host, 0)
+    return Ports(api, ingest)
+
+
+def _orders(settings: Settings, home: Path, ports: Ports, token: str) -> Orders:
     return Orders(
         data_dir=str(home),
         host=settings.host,
-        port=port,
+        port=ports.api or 0,
+        ingest_port=ports.ingest,
         token=token,
         dsn=settings.warehouse.dsn or f"chdb://{home / 'warehouse'}",
         spool_bytes_max=settings.spool.bytes_max,
@@ -281,7 +306,9 @@ def _all_ready(keepers: list[Keeper], stop: Stop) -> bool:
     return False
 
 
-def _url(host: str, port: int) -> str:
+def _url(host: str, port: int | None) -> str | None:
+    if port is None:
+        return None
     # A client cannot connect to "every address"; the loopback is one of them.
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
@@ -295,9 +322,14 @@ def _leave_address(path: Path, url: str, token: str) -> None:
         json.dump({"url": url, "token": token, "pid": os.getpid()}, file)
 
 
-def _announce(url: str | None, *, as_json: bool) -> None:
-    text = "the store runs" if url is None else f"listening on {url}"
-    sys.stdout.write((json.dumps({"url": url}) if as_json else text) + "\n")
+def _announce(url: str | None, ingest_url: str | None, *, as_json: bool) -> None:
+    if as_json:
+        said = {"url": url} if ingest_url is None else {"url": url, "ingest_url": ingest_url}
+        text = json.dumps(said)
+    else:
+        first = "" if ingest_url is None else f"ingest on {ingest_url}\n"
+        text = first + ("the store runs" if url is None else f"listening on {url}")
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 

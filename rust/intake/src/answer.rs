@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Refusal;
 use crate::prepare::Prepared;
@@ -16,12 +16,14 @@ pub struct Answer {
     pub status: u16,
     /// JSON: the counts with 200, a problem otherwise.
     pub body: Vec<u8>,
+    /// Seconds to wait, where waiting helps.
+    pub retry_after: Option<u32>,
 }
 
 /// Everything that was not rejected is durable.
 pub(crate) fn stored(item: &Prepared) -> Answer {
     let duplicate = item.duplicates.len();
-    let stored = item.rows() - duplicate;
+    let stored = item.rows.len() - duplicate;
     let mut body = format!(
         r#"{{"received":{},"stored":{stored},"duplicate":{duplicate},"rejected":["#,
         item.received
@@ -40,7 +42,7 @@ pub(crate) fn stored(item: &Prepared) -> Answer {
         );
     }
     body.push_str("]}");
-    Answer { token: item.token, status: 200, body: body.into_bytes() }
+    Answer { token: item.back.token, status: 200, body: body.into_bytes(), retry_after: None }
 }
 
 fn text(text: Option<&str>) -> Value {
@@ -49,11 +51,6 @@ fn text(text: Option<&str>) -> Value {
 
 /// Nothing of the request is durable.
 pub(crate) fn refused(token: u64, refusal: &Refusal) -> Answer {
-    let problem = json!({
-        "type": "about:blank",
-        "title": refusal.title,
-        "status": refusal.status,
-        "detail": refusal.detail,
-    });
-    Answer { token, status: refusal.status, body: problem.to_string().into_bytes() }
+    let Refusal { status, retry_after, .. } = *refusal;
+    Answer { token, status, body: refusal.problem(), retry_after }
 }

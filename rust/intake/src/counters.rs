@@ -50,7 +50,7 @@ impl Counters {
     /// Count a durable request and answer it.
     pub(crate) fn stored(&self, item: &Prepared) -> Answer {
         let duplicate = item.duplicates.len() as u64;
-        self.stored.fetch_add(item.rows() as u64 - duplicate, Relaxed);
+        self.stored.fetch_add(item.rows.len() as u64 - duplicate, Relaxed);
         self.duplicate.fetch_add(duplicate, Relaxed);
         for reject in &item.rejects {
             if let Some(index) = Code::ALL.iter().position(|&code| code == reject.code) {

@@ -7,8 +7,8 @@ use unmogrowp_core::row;
 use unmogrowp_spool::{Commit, Kind, SpoolError, Work};
 
 use crate::counters::{Counters, Memory};
-use crate::outbox::Outbox;
-use crate::prepare::{Frame, Prepared};
+use crate::outbox;
+use crate::prepare::{FRAME_BYTES, Prepared};
 use crate::{Refusal, answer};
 
 /// How often the gauges of the window are set: measuring it visits every app.
@@ -18,20 +18,14 @@ const PUBLISH_EVERY_US: u64 = 200_000;
 pub(crate) struct Desk {
     window: Window,
     block: Block,
-    outbox: Arc<Outbox>,
     counters: Arc<Counters>,
     published_us: i64,
 }
 
 impl Desk {
-    pub(crate) fn new(
-        bounds: Bounds,
-        seed: u64,
-        outbox: Arc<Outbox>,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub(crate) fn new(bounds: Bounds, seed: u64, counters: Arc<Counters>) -> Self {
         let window = Window::new(bounds, seed);
-        Self { window, block: Block::default(), outbox, counters, published_us: 0 }
+        Self { window, block: Block::default(), counters, published_us: 0 }
     }
 
     fn publish(&mut self, now_us: i64) {
@@ -50,8 +44,9 @@ impl Desk {
         self.block.clear();
         for item in items {
             first.clear();
-            self.window.remember(&item.app_id, &item.ids, time_us, &mut first);
-            for ((id, row), &is_first) in item.ids.iter().zip(&item.id_rows).zip(&first) {
+            let ids = item.rows.ids();
+            self.window.remember(&item.app_id, ids, time_us, &mut first);
+            for ((id, row), &is_first) in ids.iter().zip(item.rows.id_rows()).zip(&first) {
                 if is_first {
                     item.fresh.push(*id);
                 } else {
@@ -76,10 +71,8 @@ impl Work for Desk {
         if self.block.count() > 0 {
             commit.push(Kind::Ids, self.block.count(), self.block.bytes())?;
         }
+        push_events(items, commit)?;
         for item in items.iter() {
-            for frame in &item.frames {
-                push(item, frame, commit)?;
-            }
             for (count, payload) in &item.reject_frames {
                 commit.push(Kind::Rejects, *count, payload)?;
             }
@@ -88,19 +81,15 @@ impl Work for Desk {
     }
 
     fn complete(&mut self, items: Vec<Prepared>, result: Result<(), &SpoolError>) {
-        let answers = match result {
-            Ok(()) => items.iter().map(|item| self.counters.stored(item)).collect(),
-            Err(error) => {
-                let refusal = Refusal::unwritten(error);
-                let refuse = |item: &Prepared| {
-                    self.window.forget(&item.app_id, &item.fresh);
-                    self.counters.answered(refusal.status);
-                    answer::refused(item.token, &refusal)
-                };
-                items.iter().map(refuse).collect()
-            }
-        };
-        self.outbox.put(answers);
+        let refusal = result.err().map(Refusal::unwritten);
+        outbox::deliver(items.iter().map(|item| {
+            let Some(refusal) = &refusal else {
+                return (&item.back, self.counters.stored(item));
+            };
+            self.window.forget(&item.app_id, &item.fresh);
+            self.counters.answered(refusal.status);
+            (&item.back, answer::refused(item.back.token, refusal))
+        }));
     }
 
     fn settle(&mut self, now_us: i64) -> i64 {
@@ -112,21 +101,22 @@ impl Work for Desk {
     }
 }
 
-/// The frame as it was prepared, or without its duplicates.
-fn push(item: &Prepared, frame: &Frame, commit: &mut Commit) -> Result<(), SpoolError> {
-    let from = item.duplicates.partition_point(|&row| row < frame.rows.start);
-    let to = item.duplicates.partition_point(|&row| row < frame.rows.end);
-    let count = frame.rows.len() - (to - from);
-    let records = u32::try_from(count).unwrap_or(u32::MAX);
-    match &item.events {
-        Some(events) if from != to => {
-            let mut duplicates = item.duplicates[from..to].iter().peekable();
-            let kept = frame.rows.clone().filter(|row| duplicates.next_if_eq(&row).is_none());
-            let mut payload = Vec::with_capacity(frame.payload.len());
-            row::encode(events, kept, &mut payload)
-                .map_err(|error| SpoolError::Unstaged { reason: error.to_string() })?;
-            if count == 0 { Ok(()) } else { commit.push(Kind::Events, records, &payload) }
-        }
-        _ => commit.push(Kind::Events, records, &frame.payload),
+/// The first copies of all items. Groups stand alone, so that small requests share a frame.
+fn push_events(items: &[Prepared], commit: &mut Commit) -> Result<(), SpoolError> {
+    let mut runs = items.iter().flat_map(|item| item.rows.runs(&item.duplicates)).peekable();
+    while runs.peek().is_some() {
+        commit.push_with(Kind::Events, |out| {
+            let start = out.len();
+            out.push(row::ROWS_VERSION);
+            let mut count = 0;
+            while let Some((rows, bytes)) = runs
+                .next_if(|(_, bytes)| count == 0 || out.len() - start + bytes.len() <= FRAME_BYTES)
+            {
+                out.extend_from_slice(&bytes);
+                count += rows;
+            }
+            count
+        })?;
     }
+    Ok(())
 }

@@ -17,7 +17,6 @@ mod prepare;
 mod request;
 pub mod shipping;
 
-use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +25,7 @@ use unmogrowp_core::limits::Limits;
 use unmogrowp_spool::{Disk, Group, SpoolError};
 
 pub use answer::Answer;
+pub use outbox::Outbox;
 pub use request::{Inlet, Refusal, Request};
 pub use unmogrowp_core::dedup;
 pub use unmogrowp_spool::{self as spool, Status as SpoolStatus};
@@ -34,7 +34,7 @@ use bucket::Buckets;
 use counters::Counters;
 use desk::Desk;
 use mint::Mint;
-use outbox::Outbox;
+use outbox::Return;
 
 /// How an intake is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,6 @@ pub struct Status {
 /// Takes requests from any thread and answers them once their events are durable.
 pub struct Intake {
     group: Group<Desk>,
-    outbox: Arc<Outbox>,
     counters: Arc<Counters>,
     mint: Mint,
     buckets: Buckets,
@@ -94,40 +93,40 @@ impl Intake {
     /// # Errors
     /// Another owner, or a disk that refuses.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: Settings) -> Result<Self, SpoolError> {
-        let outbox = Outbox::new().map_err(|source| SpoolError::Disk {
-            verb: "make a bell for",
-            path: dir.to_owned(),
-            source,
-        })?;
-        let outbox = Arc::new(outbox);
         let counters = Arc::new(Counters::default());
         let seed = disk.entropy();
-        let desk = Desk::new(settings.window, seed, outbox.clone(), counters.clone());
+        let desk = Desk::new(settings.window, seed, counters.clone());
         let mint = Mint::new([disk.entropy(), disk.entropy()]);
         let group = Group::open(disk, dir, settings.spool, desk)?;
         let buckets = Buckets::new(settings.key_events_per_s);
-        Ok(Self { group, outbox, counters, mint, buckets, limits: settings.limits })
+        Ok(Self { group, counters, mint, buckets, limits: settings.limits })
     }
 
-    /// Take a request; its answer comes with `token` from [`Intake::drain`].
+    /// Take a request; its answer comes to `outbox`, once and with `token`.
     ///
     /// # Errors
     /// The answer at once: nothing of the request is or will be stored.
-    pub fn submit(&self, token: u64, request: &Request<'_>) -> Result<(), Refusal> {
-        self.try_submit(token, request)
+    pub fn submit(
+        &self,
+        outbox: &Arc<Outbox>,
+        token: u64,
+        request: &Request<'_>,
+    ) -> Result<(), Refusal> {
+        self.try_submit(Return { outbox: outbox.clone(), token }, request)
             .inspect_err(|refusal| self.counters.answered(refusal.status))
     }
 
-    fn try_submit(&self, token: u64, request: &Request<'_>) -> Result<(), Refusal> {
+    fn try_submit(&self, back: Return, request: &Request<'_>) -> Result<(), Refusal> {
         self.counters.read(request.body.len());
         let now_us = request.received_at_us;
         self.buckets.admit(request.key_id, now_us).map_err(Refusal::too_fast)?;
-        let prepared = prepare::prepare(token, request, &self.limits, &self.mint)?;
+        let prepared = prepare::prepare(back, request, &self.limits, &self.mint)?;
         self.counters.decoded(prepared.decoded_bytes);
         self.buckets.charge(request.key_id, now_us, prepared.received);
         if prepared.is_empty() {
             self.counters.answered(200);
-            self.outbox.put(vec![answer::stored(&prepared)]);
+            let answer = answer::stored(&prepared);
+            outbox::deliver([(&prepared.back, answer)].into_iter());
             return Ok(());
         }
         let bytes = prepared.weight();
@@ -137,16 +136,6 @@ impl Intake {
     /// Let all that was taken so far leave the spool as soon as it is shipped.
     pub fn seal(&self) {
         self.group.seal();
-    }
-
-    /// Answers that are ready. Silences the bell.
-    pub fn drain(&self) -> Vec<Answer> {
-        self.outbox.take()
-    }
-
-    /// A descriptor that is readable while answers wait.
-    pub fn bell(&self) -> RawFd {
-        self.outbox.bell().as_raw_fd()
     }
 
     /// What it holds and knows.
@@ -162,13 +151,17 @@ impl Intake {
         }
     }
 
+    /// Whether it takes requests.
+    pub fn is_open(&self) -> bool {
+        self.group.is_open()
+    }
+
     /// Counters and gauges as Prometheus reads them.
     pub fn metrics(&self) -> String {
         metrics::render(&self.counters, self.group.stats(), &self.status())
     }
 
-    /// Refuse new requests, answer those that wait and release the directory. Answers can still
-    /// be drained.
+    /// Refuse new requests, answer those that wait and release the directory.
     pub fn close(&self) {
         self.group.close();
     }

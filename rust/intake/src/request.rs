@@ -1,5 +1,8 @@
 //! What is asked of an intake, and why it says no.
 
+use std::borrow::Cow;
+
+use serde_json::json;
 use unmogrowp_core::decompress::DecompressError;
 use unmogrowp_core::inlet::InletError;
 use unmogrowp_core::parse::ParseError;
@@ -52,7 +55,7 @@ pub struct Refusal {
     /// HTTP status.
     pub status: u16,
     /// What happened, the same for every occurrence.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// What happened here, and what to do.
     pub detail: String,
     /// Seconds to wait, where waiting helps.
@@ -64,8 +67,18 @@ const TOO_LARGE: &str = "the request is too large";
 const UNAVAILABLE: &str = "nothing can be stored right now";
 
 impl Refusal {
-    fn new(status: u16, title: &'static str, detail: &impl ToString) -> Self {
+    /// Without a time to come back.
+    pub fn new(status: u16, title: &'static str, detail: &impl ToString) -> Self {
+        let title = Cow::Borrowed(title);
         Self { status, title, detail: detail.to_string(), retry_after: None }
+    }
+
+    /// The body of the answer, as RFC 9457 has it.
+    pub fn problem(&self) -> Vec<u8> {
+        let Self { status, title, detail, .. } = self;
+        json!({"type": "about:blank", "title": title, "status": status, "detail": detail})
+            .to_string()
+            .into_bytes()
     }
 
     pub(crate) fn too_large(limit: &str, bytes: usize, bytes_max: usize) -> Self {
@@ -102,7 +115,7 @@ impl Refusal {
     }
 
     /// Columns that do not fit together: no body may bring that about.
-    pub(crate) fn bug(error: &impl ToString) -> Self {
+    pub fn bug(error: &impl ToString) -> Self {
         Self::new(500, "the request could not be handled", error)
     }
 }

@@ -18,7 +18,7 @@ use sim::Sim;
 use unmogrowp_core::row::{self, StoredReject};
 use unmogrowp_core::schema::at;
 use unmogrowp_intake::spool::{Disk, Kind, Local, Reader, Want};
-use unmogrowp_intake::{Answer, Inlet, Intake, Request, Settings};
+use unmogrowp_intake::{Answer, Inlet, Intake, Outbox, Request, Settings};
 
 const WANT: Want = Want { rows_max: u64::MAX, bytes_max: u64::MAX };
 const RECEIVED_AT_US: i64 = 1_767_225_600_000_000;
@@ -39,11 +39,15 @@ fn open(disk: Arc<dyn Disk>, dir: &Path) -> Intake {
     Intake::open(disk, dir, Settings::default()).unwrap()
 }
 
-fn answers(intake: &Intake, count: usize) -> Vec<Answer> {
+fn outbox() -> Arc<Outbox> {
+    Arc::new(Outbox::new().unwrap())
+}
+
+fn answers(outbox: &Outbox, count: usize) -> Vec<Answer> {
     let start = Instant::now();
     let mut answers = Vec::new();
     while answers.len() < count {
-        answers.extend(intake.drain());
+        answers.extend(outbox.take());
         assert!(start.elapsed() < Duration::from_secs(20), "{} answers", answers.len());
         std::thread::yield_now();
     }
@@ -53,8 +57,9 @@ fn answers(intake: &Intake, count: usize) -> Vec<Answer> {
 
 /// Submit one request and wait for its answer.
 fn send(intake: &Intake, request: &Request<'_>) -> (u16, Value) {
-    intake.submit(1, request).unwrap();
-    let answer = answers(intake, 1).remove(0);
+    let outbox = outbox();
+    intake.submit(&outbox, 1, request).unwrap();
+    let answer = answers(&outbox, 1).remove(0);
     (answer.status, serde_json::from_slice(&answer.body).unwrap())
 }
 
@@ -240,7 +245,7 @@ fn bodies_are_refused_with_a_status_and_the_limit() {
         ("call", Request { inlet: Inlet::Segment("x"), ..request(b"{}") }, 404, "`x`"),
     ];
     for (name, request, status, words) in cases {
-        let refusal = intake.submit(1, &request).unwrap_err();
+        let refusal = intake.submit(&outbox(), 1, &request).unwrap_err();
         assert_eq!(refusal.status, status, "{name}");
         assert!(refusal.detail.contains(words), "{name}: {}", refusal.detail);
         assert!(refusal.detail.contains("hint:"), "{name}: {}", refusal.detail);
@@ -256,10 +261,10 @@ fn full_spool_and_closed_intake_ask_to_come_back() {
     settings.spool.bytes_max = Some(100);
     let intake = Intake::open(Arc::new(Local), dir.path(), settings).unwrap();
     let body = events(&["a"]);
-    let refusal = intake.submit(1, &request(&body)).unwrap_err();
+    let refusal = intake.submit(&outbox(), 1, &request(&body)).unwrap_err();
     assert_eq!((refusal.status, refusal.retry_after), (503, Some(10)));
     intake.close();
-    let refusal = intake.submit(1, &request(&body)).unwrap_err();
+    let refusal = intake.submit(&outbox(), 1, &request(&body)).unwrap_err();
     assert_eq!((refusal.status, refusal.retry_after), (503, Some(5)));
 }
 
@@ -285,18 +290,21 @@ fn sdk_bodies_are_translated_and_known_again() {
 fn threads_that_send_the_same_events_store_each_once() {
     let dir = tempfile::tempdir().unwrap();
     let intake = open(Arc::new(Local), dir.path());
+    let (outbox, other) = (outbox(), outbox());
+    intake.submit(&other, 7, &request(&events(&["elsewhere"]))).unwrap();
+    assert_eq!(answers(&other, 1)[0].token, 7);
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let intake = &intake;
+            let (intake, outbox) = (&intake, &outbox);
             scope.spawn(move || {
                 for round in 0..50 {
                     let body = events(&[&format!("{round}"), &format!("{thread}/{round}")]);
-                    intake.submit(thread * 50 + round, &request(&body)).unwrap();
+                    intake.submit(outbox, thread * 50 + round, &request(&body)).unwrap();
                 }
             });
         }
     });
-    let answers = answers(&intake, 200);
+    let answers = answers(&outbox, 200);
     let tokens: Vec<_> = answers.iter().map(|answer| answer.token).collect();
     assert_eq!(tokens, (0..200).collect::<Vec<_>>());
     let sum = |name: &str| -> u64 {
@@ -304,12 +312,12 @@ fn threads_that_send_the_same_events_store_each_once() {
         answers.iter().map(|answer| count(answer).unwrap()).sum()
     };
     assert_eq!((sum("stored"), sum("duplicate")), (250, 150));
-    assert_eq!(stored(Arc::new(Local), dir.path()).len(), 250);
+    assert_eq!(stored(Arc::new(Local), dir.path()).len(), 251);
     let metrics = intake.metrics();
     for line in [
-        "unmogrowp_events_stored_total 250",
+        "unmogrowp_events_stored_total 251",
         "unmogrowp_events_duplicate_total 150",
-        "unmogrowp_requests_total{status=\"200\"} 200",
+        "unmogrowp_requests_total{status=\"200\"} 201",
         "# TYPE unmogrowp_fdatasync_seconds histogram",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");

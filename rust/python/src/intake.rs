@@ -1,6 +1,7 @@
 //! The intake: requests in, answers out, a descriptor that rings in between.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 use unmogrowp_core::limits::Limits;
-use unmogrowp_intake::{Inlet, Refusal, Request, Settings};
+use unmogrowp_intake::{Inlet, Outbox, Refusal, Request, Settings};
 use unmogrowp_spool::{Local, Position};
 
 use crate::door::{Door, Plain};
@@ -32,14 +33,41 @@ struct No(Refusal);
 impl From<No> for PyErr {
     fn from(no: No) -> Self {
         let Refusal { status, title, detail, retry_after } = no.0;
-        Refused::new_err((status, title, detail, retry_after))
+        Refused::new_err((status, title.into_owned(), detail, retry_after))
     }
+}
+
+/// What a `Refused` says; any other error is a bug.
+pub(crate) fn refusal_of(py: Python<'_>, error: &PyErr) -> Refusal {
+    let read = |name| error.value(py).getattr(name);
+    let refusal = || -> PyResult<Refusal> {
+        let status = read("status")?.extract()?;
+        let title: String = read("title")?.extract()?;
+        let detail = read("detail")?.extract()?;
+        let retry_after = read("retry_after")?.extract()?;
+        Ok(Refusal { status, title: title.into(), detail, retry_after })
+    };
+    if error.is_instance_of::<Refused>(py) {
+        return refusal().unwrap_or_else(|error| Refusal::bug(&error));
+    }
+    Refusal::bug(error)
 }
 
 /// Owns a spool directory; every answer is about durable events.
 #[pyclass(frozen, module = "unmogrowp._core")]
 pub(crate) struct Intake {
-    intake: unmogrowp_intake::Intake,
+    intake: Arc<unmogrowp_intake::Intake>,
+    outbox: Arc<Outbox>,
+}
+
+/// An answer as Python takes it: `(token, status, body, retry_after)`.
+type Answered<'py> = (u64, u16, Bound<'py, PyBytes>, Option<u32>);
+
+impl Intake {
+    /// The one that everything in this process shares.
+    pub(crate) fn shared(&self) -> Arc<unmogrowp_intake::Intake> {
+        self.intake.clone()
+    }
 }
 
 /// The limits by their names, the others at their defaults.
@@ -98,12 +126,12 @@ impl Intake {
         let intake = py.enter(move || {
             unmogrowp_intake::Intake::open(Arc::new(Local), &dir, settings).map_err(Spooled)
         })?;
-        Ok(Self { intake })
+        Ok(Self { intake: Arc::new(intake), outbox: Arc::new(Outbox::new()?) })
     }
 
     /// A descriptor that is readable while answers wait.
     fn fileno(&self) -> i32 {
-        self.intake.bell()
+        self.outbox.bell().as_raw_fd()
     }
 
     /// Take a request, or raise `Refused`. Its answer comes with `token` from `drain`.
@@ -131,7 +159,7 @@ impl Intake {
             let body = &body[..];
             let request =
                 Request { body, encoding, inlet, app_id, key_id, truncate_ip, received_at_us };
-            self.intake.submit(token, &request).map_err(No)
+            self.intake.submit(&self.outbox, token, &request).map_err(No)
         })
     }
 
@@ -140,10 +168,10 @@ impl Intake {
         self.intake.seal();
     }
 
-    /// `(token, status, body)` of every request that was answered since the last call.
-    fn drain<'py>(&self, py: Python<'py>) -> Vec<(u64, u16, Bound<'py, PyBytes>)> {
-        let answers = self.intake.drain().into_iter();
-        answers.map(|a| (a.token, a.status, PyBytes::new(py, &a.body))).collect()
+    /// `(token, status, body, retry_after)` of every request answered since the last call.
+    fn drain<'py>(&self, py: Python<'py>) -> Vec<Answered<'py>> {
+        let answers = self.outbox.take().into_iter();
+        answers.map(|a| (a.token, a.status, PyBytes::new(py, &a.body), a.retry_after)).collect()
     }
 
     /// Counters and gauges in Prometheus' text format.

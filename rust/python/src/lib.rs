@@ -11,6 +11,7 @@ mod info;
 mod inlets;
 mod intake;
 mod journeys;
+mod listener;
 mod schema;
 mod seal;
 mod shipping;
@@ -43,6 +44,8 @@ mod _core {
     use crate::journeys::{
         Journeys, duration_us, journeys, journeys_from_paths, journeys_of_events,
     };
+    #[pymodule_export]
+    use crate::listener::Listener;
     #[pymodule_export]
     use crate::schema::schema;
     #[pymodule_export]

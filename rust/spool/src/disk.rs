@@ -51,6 +51,9 @@ pub trait Handle: Send + Sync {
     /// What the system says.
     fn size(&self) -> io::Result<u64>;
 
+    /// Nobody will read the file soon: its pages need no memory. A hint, and no more than that.
+    fn cool(&self) {}
+
     /// Become the only holder of this file until the handle is dropped; false if another is.
     ///
     /// # Errors
@@ -138,6 +141,11 @@ impl Handle for File {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn cool(&self) {
+        // What the system does not know it does not do.
+        let _ = rustix::fs::fadvise(self, 0, None, rustix::fs::Advice::DontNeed);
     }
 
     fn try_lock(&self) -> io::Result<bool> {

@@ -144,20 +144,39 @@ impl Commit {
     /// # Errors
     /// A payload above [`PAYLOAD_BYTES_MAX`]; the commit is then as before.
     pub fn push(&mut self, kind: Kind, count: u32, payload: &[u8]) -> Result<(), SpoolError> {
-        let too_large = || SpoolError::TooLarge { bytes: payload.len() };
-        let len = u32::try_from(payload.len()).map_err(|_| too_large())?;
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(too_large());
+        self.push_with(kind, |bytes| {
+            bytes.extend_from_slice(payload);
+            count
+        })
+    }
+
+    /// Add a frame whose payload `write` appends; it says how many records that are.
+    ///
+    /// # Errors
+    /// As [`Commit::push`].
+    pub fn push_with(
+        &mut self,
+        kind: Kind,
+        write: impl FnOnce(&mut Vec<u8>) -> u32,
+    ) -> Result<(), SpoolError> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; HEADER_BYTES]);
+        let count = write(&mut self.bytes);
+        let (before, payload) = self.bytes.split_at_mut(start + HEADER_BYTES);
+        let (len, crc) = (payload.len(), crc32c::crc32c(payload));
+        if len > PAYLOAD_BYTES_MAX {
+            self.bytes.truncate(start);
+            return Err(SpoolError::TooLarge { bytes: len });
         }
-        self.starts.push(self.bytes.len());
-        self.bytes.extend_from_slice(&MAGIC);
-        self.bytes.extend_from_slice(&[kind.byte(), 0, 0, 0]);
-        self.bytes.extend_from_slice(&len.to_le_bytes());
-        self.bytes.extend_from_slice(&count.to_le_bytes());
-        self.bytes.extend_from_slice(&self.time_us.to_le_bytes());
-        self.bytes.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
-        self.bytes.extend_from_slice(&[0; 4]);
-        self.bytes.extend_from_slice(payload);
+        let header = &mut before[start..];
+        header[..4].copy_from_slice(&MAGIC);
+        header[4] = kind.byte();
+        // A payload of that size fits.
+        header[8..12].copy_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+        header[12..16].copy_from_slice(&count.to_le_bytes());
+        header[16..24].copy_from_slice(&self.time_us.to_le_bytes());
+        header[24..28].copy_from_slice(&crc.to_le_bytes());
+        self.starts.push(start);
         Ok(())
     }
 

@@ -80,7 +80,10 @@ impl<I> Shared<I> {
         let queue = self.queue();
         let wait = |q: &mut Queue<I>| q.items.is_empty() && !q.is_closed && !q.is_sealing;
         let waited = self.ready.wait_timeout_while(queue, SETTLE_EVERY, wait);
-        let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        drop(waited);
+        // Whoever is about to queue more goes first where they share a core: fewer, larger commits.
+        thread::yield_now();
+        let mut queue = self.queue();
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while bytes < self.settings.commit_bytes_max
             && let Some((item, weight)) = queue.items.pop_front()

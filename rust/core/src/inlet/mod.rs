@@ -22,7 +22,7 @@ mod segment;
 mod surrogate;
 
 pub use posthog::{posthog, posthog_key};
-pub use segment::{segment, segment_key};
+pub use segment::{CALLS as SEGMENT_CALLS, segment, segment_key};
 
 /// Why a body as a whole cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -42,7 +42,7 @@ pub enum InletError {
         limit: usize,
     },
     /// A Segment call that does not exist: a 404.
-    #[error("no Segment call `{route}`\nhint: the calls are {}", segment::ROUTES.join(", "))]
+    #[error("no Segment call `{route}`\nhint: the calls are {}", segment::CALLS.join(", "))]
     UnknownRoute {
         /// What was asked for.
         route: String,

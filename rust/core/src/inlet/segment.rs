@@ -10,8 +10,7 @@ use crate::limits::Limits;
 use crate::schema::{COLUMNS, at};
 
 /// The calls that exist.
-pub(super) const ROUTES: [&str; 7] =
-    ["batch", "track", "identify", "page", "screen", "group", "alias"];
+pub const CALLS: [&str; 7] = ["batch", "track", "identify", "page", "screen", "group", "alias"];
 
 const BATCH: &str = "Segment batch";
 const CALL: &str = "Segment call";
@@ -31,7 +30,7 @@ pub fn segment(
     received_at_us: i64,
     limits: &Limits,
 ) -> Result<Vec<u8>, InletError> {
-    let Some(call) = ROUTES.into_iter().find(|known| *known == route) else {
+    let Some(call) = CALLS.into_iter().find(|known| *known == route) else {
         return Err(InletError::UnknownRoute { route: route.to_owned() });
     };
     let expected = if call == "batch" { BATCH } else { CALL };

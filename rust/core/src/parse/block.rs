@@ -150,7 +150,8 @@ impl Block {
     #[inline]
     pub(crate) fn lay_out(&mut self, column: usize) {
         let column = column % SENT;
-        for (span, row) in self.spans[column].iter_mut().zip(self.lain.iter()) {
+        let lain = &self.lain[..self.rows.min(ROWS)];
+        for (span, row) in self.spans[column].iter_mut().zip(lain) {
             *span = row[column];
         }
     }
@@ -176,6 +177,12 @@ impl Block {
         let (start, stop) = self.lain[row % ROWS][column % SENT];
         let form = if is_plain { Form::Text } else { self.forms[column % SENT][row % ROWS] };
         Slot { form, start, stop }
+    }
+
+    /// Where a row's value of a column lies.
+    #[inline]
+    pub(crate) fn span(&self, column: usize, row: usize) -> (u32, u32) {
+        self.lain[row % ROWS][column % SENT]
     }
 
     /// Let a column have, in one row, what another has.

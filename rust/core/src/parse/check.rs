@@ -6,7 +6,7 @@
 use unmogrowp_scan::{Isa, uuids};
 
 use super::block::{Block, ROWS, each};
-use super::columns::transpose;
+use super::columns::turn;
 use super::fault::Failure;
 use super::fields::{Checked, Fields, Inherited, fixed_at, instant, int_at, text};
 use super::json::{Form, Slot};
@@ -18,6 +18,17 @@ use crate::limits::{FUTURE_MAX_US, SKEW_MAX_US};
 use crate::reject::Code;
 use crate::schema::{COLUMNS, IDENTITY, at};
 
+/// Bits of the spans that are neither empty nor longer than that.
+#[inline]
+fn fitting(spans: &[(u32, u32)], longest: usize) -> u64 {
+    let mut fits = 0;
+    for (row, (start, stop)) in spans.iter().enumerate() {
+        let length = stop.wrapping_sub(*start) as usize;
+        fits |= u64::from(length.wrapping_sub(1) < longest) << row;
+    }
+    fits
+}
+
 #[cold]
 fn missing(column: usize) -> Failure {
     Failure::column(Code::MissingField, column, Slot::default())
@@ -28,7 +39,7 @@ impl Fields<'_> {
     pub(crate) fn check(&mut self, bytes: &[u8], block: &mut Block) {
         let live = block.all() & !block.failed;
         let mut words = block.words;
-        transpose(&mut words);
+        turn(&mut words, block.rows);
         self.present.fill(0);
         self.refused.fill(0);
         for column in 0..SENT {
@@ -90,11 +101,13 @@ impl Fields<'_> {
     fn texts(&mut self, column: usize, bytes: &[u8], block: &mut Block) -> u64 {
         let (sent, plain) = (self.sent[column], self.plain[column]);
         let longest = COLUMNS[column].bytes_max;
-        let mut fits = 0;
-        for (row, (start, stop)) in block.spans(column).iter().enumerate() {
-            let length = stop.wrapping_sub(*start) as usize;
-            fits |= u64::from(length.wrapping_sub(1) < longest) << row;
-        }
+        let spans = block.spans(column);
+        // A full block is worth code of its own: its length is known.
+        let fits = if block.rows == ROWS {
+            fitting(spans, longest)
+        } else {
+            fitting(&spans[..block.rows], longest)
+        };
         let mut present = sent & plain & fits;
         each(sent & !present, |row| {
             let slot = block.slot(column, row, plain >> row & 1 == 1);

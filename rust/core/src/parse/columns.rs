@@ -187,7 +187,7 @@ impl Columns {
     }
 
     /// Make room for `times` as much as there is, so that columns need not grow step by step.
-    pub(crate) fn reserve(&mut self, times: usize) {
+    pub(crate) fn reserve_rows(&mut self, times: usize) {
         self.masks.reserve(self.masks.len() * times);
         for builder in &mut self.builders {
             match builder {
@@ -270,6 +270,21 @@ fn validity(masks: &[u64]) -> Vec<Option<NullBuffer>> {
         Some(NullBuffer::new(bits)).filter(|nulls| nulls.null_count() > 0)
     };
     bitmaps.into_iter().map(nulls).collect()
+}
+
+/// Rows up to which single bits are moved: most requests bring one.
+pub(crate) const FEW_ROWS: usize = 4;
+
+/// [`transpose`] where only the first `rows` words are not zero.
+pub(crate) fn turn(block: &mut [u64; 64], rows: usize) {
+    if rows > FEW_ROWS {
+        return transpose(block);
+    }
+    let mut turned = [0; 64];
+    for (row, &word) in block[..rows].iter().enumerate() {
+        each(word, |column| turned[column] |= 1 << row);
+    }
+    *block = turned;
 }
 
 /// Turn 64 rows of 64 bits around: bit `c` of word `r` becomes bit `r` of word `c`.

@@ -1,6 +1,6 @@
 //! What checking and writing a block share: the values found, and which rows have one.
 
-use super::columns::{Columns, WIDTH};
+use super::columns::WIDTH;
 use super::json::{Form, Slot, unescape};
 use super::keys::SENT;
 use super::time::TimeError;
@@ -19,11 +19,10 @@ pub(crate) enum Inherited {
 /// A value of a column, or why it is none.
 pub(crate) type Checked<T> = Result<T, Code>;
 
-/// Turns blocks of records into rows; reused for every block of a batch.
+/// What is found in a block of records; reused for every block of a batch.
 pub(crate) struct Fields<'c> {
     pub(crate) context: &'c Context<'c>,
     pub(crate) sent_at: Inherited,
-    pub(crate) columns: Columns,
     pub(crate) scratch: Vec<u8>,
     /// The app whose event ids were last mapped, and its namespace.
     pub(crate) namespace: Option<(Vec<u8>, [u8; 16])>,
@@ -127,7 +126,6 @@ impl<'c> Fields<'c> {
         Self {
             context,
             sent_at,
-            columns: Columns::new(),
             scratch: Vec::new(),
             namespace: None,
             present: [0; WIDTH],

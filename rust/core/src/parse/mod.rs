@@ -7,6 +7,7 @@
 use arrow_array::RecordBatch;
 use thiserror::Error;
 
+use crate::dedup::Id;
 use crate::limits::Limits;
 use crate::reject::Reject;
 
@@ -22,6 +23,7 @@ mod keys;
 mod labels;
 pub mod money;
 mod nobody;
+mod packed;
 mod pieces;
 mod reader;
 mod record;
@@ -34,10 +36,12 @@ mod write;
 
 pub(crate) use columns::Columns;
 pub use nobody::is_nobody;
+pub use packed::{Packed, Run};
 pub use pieces::{Batches, parse_batches};
 
 use fields::Inherited;
-use reader::Reader;
+use packed::Packer;
+use reader::{Read, Reader, Sink};
 use shape::Shape;
 
 /// What is known about a body besides its bytes.
@@ -123,6 +127,34 @@ pub fn parse(body: &[u8], context: &Context<'_>) -> Result<Parsed, ParseError> {
     plan.parse(&plan.whole(), context)
 }
 
+/// A body as rows that can be stored as they are, and its rejects.
+#[derive(Clone, Debug)]
+pub struct Storable {
+    /// The good records, in order.
+    pub rows: Packed,
+    /// The bad records, in order.
+    pub rejects: Vec<Reject>,
+    /// How many records there were.
+    pub received: u32,
+}
+
+/// Parse a whole body straight into rows as [`crate::row`] reads them. An event without an id gets
+/// one from `mint`.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn pack(
+    body: &[u8],
+    context: &Context<'_>,
+    mint: &dyn Fn() -> Id,
+) -> Result<Storable, ParseError> {
+    let plan = Plan::new(body, &context.limits)?;
+    let read = plan.read(&plan.whole(), context, Packer::new(mint))?;
+    let Read { sink, rejects, received, .. } = read;
+    Ok(Storable { rows: sink.finish(), rejects, received })
+}
+
 /// A body whose shape is known, to be parsed whole or piece by piece, in any order.
 #[derive(Debug)]
 pub struct Plan<'a> {
@@ -192,21 +224,35 @@ impl<'a> Plan<'a> {
     ///
     /// [`ParseError::TooManyRecords`] or [`ParseError::TooLarge`].
     pub fn parse(&self, piece: &Piece, context: &Context<'_>) -> Result<Parsed, ParseError> {
+        let read = self.read(piece, context, Columns::new())?;
+        let Read { sink, indexes, rejects, received } = read;
+        let events = sink.finish().map_err(|error| ParseError::Columns(error.to_string()))?;
+        Ok(Parsed { events, indexes, rejects, received })
+    }
+
+    fn read<S: Sink>(
+        &self,
+        piece: &Piece,
+        context: &Context<'_>,
+        sink: S,
+    ) -> Result<Read<S>, ParseError> {
         match &self.shape {
             Shape::Lines { .. } => {
                 let text = &self.body[piece.start..piece.stop];
-                let mut reader = Reader::new(text, piece.start, context, Inherited::Nothing)?;
+                let nothing = Inherited::Nothing;
+                let mut reader = Reader::new(text, piece.start, context, nothing, sink)?;
                 reader.lines()?;
-                reader.finish()
+                Ok(reader.finish())
             }
             Shape::Ranges { records, sent_at } => {
                 let records = &records[piece.start..piece.stop];
                 let start = records.first().map_or(0, |first| first.0);
                 let stop = records.last().map_or(start, |last| last.1);
                 let sent_at = fields::inherited(self.body, *sent_at);
-                let mut reader = Reader::new(&self.body[start..stop], start, context, sent_at)?;
+                let text = &self.body[start..stop];
+                let mut reader = Reader::new(text, start, context, sent_at, sink)?;
                 reader.ranges(records)?;
-                reader.finish()
+                Ok(reader.finish())
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Some records' bytes in, a batch and rejects out: reads a block of records, has it checked and
 //! written, and goes on.
 
+use std::cell::Cell;
+
 use unmogrowp_scan::{Index, Isa, Line};
 
 use super::block::{Block, Draft, Place, ROWS, each};
@@ -10,36 +12,68 @@ use super::fields::{Fields, Inherited};
 use super::json::{Form, Scanner, Slot, Stop, narrow};
 use super::record::Record;
 use super::walk::Walker;
-use super::{BATCH_BYTES_MAX, Context, ParseError, Parsed};
+use super::{BATCH_BYTES_MAX, Context, ParseError};
 use crate::reject::{Code, Reject};
 use crate::schema::at;
 
 /// Bytes that are indexed at once: with their index they stay in the second-level cache.
 const WINDOW_BYTES: usize = 16 << 10;
 
+/// Where the rows of checked blocks go.
+pub(crate) trait Sink {
+    /// Append the rows that have not failed.
+    fn write(&mut self, fields: &mut Fields<'_>, bytes: &[u8], block: &Block);
+
+    /// Whether there are no rows yet.
+    fn is_empty(&self) -> bool;
+
+    /// Make room for `times` as much as there is.
+    fn reserve(&mut self, times: usize);
+}
+
+/// What reading needs besides the text: kept from one call on a thread to the next.
+#[derive(Default)]
+struct Bench {
+    index: Index,
+    record: Record,
+    block: Block,
+}
+
+thread_local! {
+    static SPARE: Cell<Option<Box<Bench>>> = const { Cell::new(None) };
+}
+
 /// Reads the records of a piece.
-pub(crate) struct Reader<'a, 'c> {
+pub(crate) struct Reader<'a, 'c, S> {
     text: &'a [u8],
     /// Where the text starts in the body.
     offset: usize,
     context: &'c Context<'c>,
     isa: Isa,
-    index: Index,
     scanner: Scanner<'a>,
-    record: Record,
-    block: Block,
+    bench: Box<Bench>,
     fields: Fields<'c>,
+    sink: S,
     received: u32,
     indexes: Vec<u32>,
     rejects: Vec<Reject>,
 }
 
-impl<'a, 'c> Reader<'a, 'c> {
+/// What became of the records of a piece.
+pub(crate) struct Read<S> {
+    pub(crate) sink: S,
+    pub(crate) indexes: Vec<u32>,
+    pub(crate) rejects: Vec<Reject>,
+    pub(crate) received: u32,
+}
+
+impl<'a, 'c, S: Sink> Reader<'a, 'c, S> {
     pub(crate) fn new(
         text: &'a [u8],
         offset: usize,
         context: &'c Context<'c>,
         sent_at: Inherited,
+        sink: S,
     ) -> Result<Self, ParseError> {
         if text.len() > BATCH_BYTES_MAX {
             return Err(ParseError::TooLarge { bytes: text.len(), limit: BATCH_BYTES_MAX });
@@ -49,11 +83,10 @@ impl<'a, 'c> Reader<'a, 'c> {
             offset,
             context,
             isa: Isa::active(),
-            index: Index::default(),
             scanner: Scanner::default(),
-            record: Record::default(),
-            block: Block::default(),
+            bench: SPARE.take().unwrap_or_default(),
             fields: Fields::new(context, sent_at),
+            sink,
             received: 0,
             indexes: Vec::new(),
             rejects: Vec::new(),
@@ -65,7 +98,7 @@ impl<'a, 'c> Reader<'a, 'c> {
         let mut start = 0;
         while start < self.text.len() {
             let stop = window(self.text, start);
-            let mut index = std::mem::take(&mut self.index);
+            let mut index = std::mem::take(&mut self.bench.index);
             index.fill(self.isa, &self.text[start..stop], narrow(start));
             let mut quotes = 0;
             for line in &index.lines {
@@ -74,7 +107,7 @@ impl<'a, 'c> Reader<'a, 'c> {
                 self.line(start, *line, own)?;
                 (start, quotes) = (end + 1, line.quotes as usize);
             }
-            self.index = index;
+            self.bench.index = index;
         }
         Ok(())
     }
@@ -83,24 +116,23 @@ impl<'a, 'c> Reader<'a, 'c> {
     pub(crate) fn ranges(&mut self, records: &[(usize, usize)]) -> Result<(), ParseError> {
         for (start, stop) in records {
             let (start, stop) = (start - self.offset, stop - self.offset);
-            let mut index = std::mem::take(&mut self.index);
+            let mut index = std::mem::take(&mut self.bench.index);
             index.fill(self.isa, &self.text[start..stop], narrow(start));
             match index.lines[..] {
                 [line] => self.line(start, line, &index.quotes)?,
                 _ => self.slow(start, stop)?,
             }
-            self.index = index;
+            self.bench.index = index;
         }
         Ok(())
     }
 
     /// What all records together have become.
-    pub(crate) fn finish(mut self) -> Result<Parsed, ParseError> {
+    pub(crate) fn finish(mut self) -> Read<S> {
         self.flush();
-        let events = self.fields.columns.finish();
-        let events = events.map_err(|error| ParseError::Columns(error.to_string()))?;
-        let Self { indexes, rejects, received, .. } = self;
-        Ok(Parsed { events, indexes, rejects, received })
+        let Self { bench, sink, indexes, rejects, received, .. } = self;
+        SPARE.set(Some(bench));
+        Read { sink, indexes, rejects, received }
     }
 
     fn line(&mut self, start: usize, line: Line, quotes: &[u32]) -> Result<(), ParseError> {
@@ -113,7 +145,7 @@ impl<'a, 'c> Reader<'a, 'c> {
         let is_plain = !line.is_odd && rest.is_empty() && stop - start <= limits.event_bytes;
         if is_plain && (!line.is_wide || std::str::from_utf8(&self.text[start..stop]).is_ok()) {
             let mut walker = Walker::new(self.text, strings, start);
-            if let Some(draft) = walker.record(stop, limits.depth, &mut self.block) {
+            if let Some(draft) = walker.record(stop, limits.depth, &mut self.bench.block) {
                 let place = self.place(start, stop)?;
                 self.keep(draft, place, None);
                 return Ok(());
@@ -138,24 +170,25 @@ impl<'a, 'c> Reader<'a, 'c> {
     #[inline]
     fn keep(&mut self, draft: Draft, place: Place, failure: Option<Failure>) {
         let failure = failure.or_else(|| {
-            if self.block.unknown_of_draft().is_empty() { None } else { self.twice(draft) }
+            if self.bench.block.unknown_of_draft().is_empty() { None } else { self.twice(draft) }
         });
-        self.block.end(draft, place);
+        self.bench.block.end(draft, place);
         if let Some(failure) = failure {
-            self.block.fail(self.block.rows - 1, failure);
+            self.bench.block.fail(self.bench.block.rows - 1, failure);
         }
-        if self.block.rows == ROWS {
+        if self.bench.block.rows == ROWS {
             self.flush();
         }
     }
 
     /// An unknown key that the record has twice.
     fn twice(&self, draft: Draft) -> Option<Failure> {
-        let row = self.block.rows;
-        let slot = self.block.slot(at::PROPERTIES, row, draft.plain >> at::PROPERTIES & 1 == 1);
+        let row = self.bench.block.rows;
+        let slot =
+            self.bench.block.slot(at::PROPERTIES, row, draft.plain >> at::PROPERTIES & 1 == 1);
         let is_object = draft.seen >> at::PROPERTIES & 1 == 1 && slot.form == Form::Object;
         let properties = if is_object { slot.of(self.text) } else { b"" };
-        let key = duplicate(self.text, self.block.unknown_of_draft(), properties)?;
+        let key = duplicate(self.text, self.bench.block.unknown_of_draft(), properties)?;
         Some(Failure { code: Code::DuplicateKey, about: About::Key(key) })
     }
 
@@ -167,20 +200,20 @@ impl<'a, 'c> Reader<'a, 'c> {
             return Ok(());
         }
         let place = self.place(start, stop)?;
-        self.record.clear();
-        self.block.restart();
+        self.bench.record.clear();
+        self.bench.block.restart();
         let mut failure = self.read(start, stop).err();
         let is_unread = |f: &Failure| matches!(f.code, Code::EventTooLarge | Code::InvalidUtf8);
         if failure.as_ref().is_some_and(is_unread) && self.text[start] == b'{' {
             // Refused unread: look for its id all the same. What is broken stays unread.
             self.scan(start, stop);
-            let _ = self.record.read(self.text, &mut self.scanner, &mut self.block);
+            let _ = self.bench.record.read(self.text, &mut self.scanner, &mut self.bench.block);
         }
-        if let (None, Some(key)) = (&failure, self.record.duplicate) {
+        if let (None, Some(key)) = (&failure, self.bench.record.duplicate) {
             let about = About::Key(plain(self.text, key));
             failure = Some(Failure { code: Code::DuplicateKey, about });
         }
-        self.keep(self.record.draft, place, failure);
+        self.keep(self.bench.record.draft, place, failure);
         Ok(())
     }
 
@@ -201,7 +234,7 @@ impl<'a, 'c> Reader<'a, 'c> {
             return Err(fault::not_an_object(bytes, &mut self.scanner));
         }
         self.scan(start, stop);
-        let read = self.record.read(self.text, &mut self.scanner, &mut self.block);
+        let read = self.bench.record.read(self.text, &mut self.scanner, &mut self.bench.block);
         self.scanner.rebase(start);
         read.map_err(|Stop| Failure::broken(bytes, self.scanner.broken))?;
         fault::noted(bytes, &self.scanner, limits).map_or(Ok(()), Err)
@@ -209,15 +242,18 @@ impl<'a, 'c> Reader<'a, 'c> {
 
     /// Check and write what was read.
     fn flush(&mut self) {
-        let block = &mut self.block;
+        let block = &mut self.bench.block;
+        if block.rows == 0 {
+            return;
+        }
         self.fields.check(self.text, block);
-        let is_first = self.fields.columns.rows() == 0;
-        self.fields.write(self.text, block);
+        let is_first = self.sink.is_empty();
+        self.sink.write(&mut self.fields, self.text, block);
         if let (true, Some(last)) = (is_first, block.places[..block.rows].last()) {
             // What the first block took says what the rest will take, about.
             let left = self.text.len() - last.stop as usize;
             let times = left / (last.stop as usize).max(1) * 17 / 16;
-            self.fields.columns.reserve(times);
+            self.sink.reserve(times);
         }
         let live = block.all() & !block.failed;
         if block.failed == 0 {
@@ -226,12 +262,12 @@ impl<'a, 'c> Reader<'a, 'c> {
             each(live, |row| self.indexes.push(block.places[row].index));
             self.refuse();
         }
-        self.block.clear();
+        self.bench.block.clear();
     }
 
     #[cold]
     fn refuse(&mut self) {
-        let block = &mut self.block;
+        let block = &mut self.bench.block;
         each(block.failed, |row| {
             let Some(failure) = block.take_failure(row) else { return };
             let Place { start, stop, index } = block.places[row];

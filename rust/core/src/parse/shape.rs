@@ -31,6 +31,9 @@ pub(crate) fn decide(body: &[u8], records_max: usize) -> Result<Shape, ParseErro
     if first == body.len() {
         return Err(ParseError::Empty);
     }
+    if is_lone_event(&body[first..]) {
+        return Ok(Shape::Lines { start });
+    }
     let found = match scanner.peek() {
         b'[' => array(&mut scanner, records_max),
         b'{' => object(body, &mut scanner, records_max),
@@ -51,6 +54,13 @@ pub(crate) fn decide(body: &[u8], records_max: usize) -> Result<Shape, ParseErro
         }
         Err(Stop) => Ok(Shape::Lines { start }),
     }
+}
+
+/// Whether the bytes are one line with an object that can be no batch: no escape hides a key.
+fn is_lone_event(text: &[u8]) -> bool {
+    let line = text.trim_ascii_end();
+    let is_line = line.starts_with(b"{") && memchr::memchr2(b'\n', b'\\', line).is_none();
+    is_line && memchr::memmem::find(line, b"batch\"").is_none()
 }
 
 enum Found {
@@ -156,7 +166,8 @@ mod tests {
 
     #[test]
     fn one_complete_value_is_the_shape_it_is() {
-        assert_eq!(ranges("{\"a\":1}"), ["{\"a\":1}"]);
+        assert_eq!(ranges("{\"a\":\n1}"), ["{\"a\":\n1}"]);
+        assert_eq!(ranges("{\"a\":\"\\n\"}"), ["{\"a\":\"\\n\"}"]);
         assert_eq!(ranges("\u{feff} {\n \"a\":\r\n 1 }\n\n"), ["{\n \"a\":\r\n 1 }"]);
         assert_eq!(ranges("[{},\n[1], 2]"), ["{}", "[1]", "2"]);
         assert_eq!(ranges("[]"), Vec::<&str>::new());
@@ -172,6 +183,7 @@ mod tests {
     #[test]
     fn everything_else_is_lines() {
         for body in [
+            "{\"a\":1}",
             "{}\n{}",
             "42",
             "nonsense",

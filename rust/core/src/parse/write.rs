@@ -1,43 +1,60 @@
 //! The checked values of a block in, rows of the batch out: only of the records without failure.
 
 use super::block::{Block, ROWS, each};
-use super::columns::Rows;
+use super::columns::{Columns, Rows};
 use super::fields::{Fields, fixed_at, int_at};
 use super::json::{Form, Slot, unescape};
+use super::reader::Sink;
 use crate::schema::{COLUMNS, Kind, at};
 
-impl Fields<'_> {
-    /// Append the rows that have not failed.
-    pub(crate) fn write(&mut self, bytes: &[u8], block: &Block) {
-        let rows = self.columns.rows_of(block.all() & !block.failed);
+impl Sink for Columns {
+    fn write(&mut self, fields: &mut Fields<'_>, bytes: &[u8], block: &Block) {
+        let rows = self.rows_of(block.all() & !block.failed);
         for (column, kind) in COLUMNS.iter().map(|column| column.kind).enumerate() {
-            self.present[column] &= rows.live;
-            if self.present[column] == 0 {
+            fields.present[column] &= rows.live;
+            if fields.present[column] == 0 {
                 continue;
             }
             match kind {
                 Kind::Uuid | Kind::Ip => {
-                    self.columns.fixed_rows(column, rows, &self.fixed[fixed_at(column)]);
+                    self.fixed_rows(column, rows, &fields.fixed[fixed_at(column)]);
                 }
                 Kind::Time | Kind::Micros => {
-                    self.columns.int_rows(column, rows, &self.ints[int_at(column)]);
+                    self.int_rows(column, rows, &fields.ints[int_at(column)]);
                 }
-                Kind::Text => self.text_rows(column, rows, bytes, block),
-                Kind::Json => self.json_rows(rows, bytes, block),
-                Kind::Label => self.label_rows(column, rows, bytes, block),
+                Kind::Text => self.text_rows(column, rows, fields, bytes, block),
+                Kind::Json => self.json_rows(rows, fields, bytes, block),
+                Kind::Label => self.label_rows(column, rows, fields, bytes, block),
             }
         }
-        self.columns.end_rows(rows, &self.present);
+        self.end_rows(rows, &fields.present);
     }
 
-    fn text_rows(&mut self, column: usize, rows: Rows, bytes: &[u8], block: &Block) {
-        let Some(texts) = self.columns.texts(column, rows) else { return };
-        let (present, plain) = (self.present[column], self.plain[column]);
+    fn is_empty(&self) -> bool {
+        self.rows() == 0
+    }
+
+    fn reserve(&mut self, times: usize) {
+        self.reserve_rows(times);
+    }
+}
+
+impl Columns {
+    fn text_rows(
+        &mut self,
+        column: usize,
+        rows: Rows,
+        fields: &mut Fields<'_>,
+        bytes: &[u8],
+        block: &Block,
+    ) {
+        let Some(texts) = self.texts(column, rows) else { return };
+        let (present, plain) = (fields.present[column], fields.plain[column]);
         if present & !plain == 0 {
             let (spans, count) = gathered(rows, present, block.spans(column));
             return texts.push_all(bytes, &spans[..count]);
         }
-        let scratch = &mut self.scratch;
+        let scratch = &mut fields.scratch;
         each(rows.live, |row| {
             if present >> row & 1 == 0 {
                 texts.push(b"");
@@ -50,16 +67,23 @@ impl Fields<'_> {
         });
     }
 
-    fn label_rows(&mut self, column: usize, rows: Rows, bytes: &[u8], block: &Block) {
-        let Some((labels, seed)) = self.columns.labels(column, rows) else { return };
-        let (present, plain) = (self.present[column], self.plain[column]);
-        if let (at::APP_ID, Some(own)) = (column, self.context.app_id) {
+    fn label_rows(
+        &mut self,
+        column: usize,
+        rows: Rows,
+        fields: &mut Fields<'_>,
+        bytes: &[u8],
+        block: &Block,
+    ) {
+        let Some((labels, seed)) = self.labels(column, rows) else { return };
+        let (present, plain) = (fields.present[column], fields.plain[column]);
+        if let (at::APP_ID, Some(own)) = (column, fields.context.app_id) {
             // Every row has the key's app: its own name for it was the same, or none.
             let key = labels.number(own.as_bytes(), seed);
             return each(rows.live, |row| labels.keys[rows.place(row)] = key);
         }
         if column == at::CURRENCY {
-            let codes = &self.currencies;
+            let codes = &fields.currencies;
             return each(present, |row| {
                 labels.keys[rows.place(row)] = labels.number(&codes[row], seed);
             });
@@ -68,7 +92,7 @@ impl Fields<'_> {
             let numbers = labels.numbers_at(bytes, block.spans(column), present, seed);
             return each(present, |row| labels.keys[rows.place(row)] = numbers[row]);
         }
-        let scratch = &mut self.scratch;
+        let scratch = &mut fields.scratch;
         each(present, |row| {
             let slot = block.slot(column, row, plain >> row & 1 == 1);
             let text = if slot.form == Form::Text {
@@ -81,15 +105,15 @@ impl Fields<'_> {
     }
 
     /// `properties` as sent, with the unknown fields behind its own.
-    fn json_rows(&mut self, rows: Rows, bytes: &[u8], block: &Block) {
-        let Some(texts) = self.columns.texts(at::PROPERTIES, rows) else { return };
-        let sent = self.sent[at::PROPERTIES];
+    fn json_rows(&mut self, rows: Rows, fields: &mut Fields<'_>, bytes: &[u8], block: &Block) {
+        let Some(texts) = self.texts(at::PROPERTIES, rows) else { return };
+        let sent = fields.sent[at::PROPERTIES];
         let has_unknown = block.has_unknown();
         if !has_unknown {
             let (spans, count) = gathered(rows, sent, block.spans(at::PROPERTIES));
             return texts.push_all(bytes, &spans[..count]);
         }
-        let scratch = &mut self.scratch;
+        let scratch = &mut fields.scratch;
         each(rows.live, |row| {
             let (start, stop) = block.spans(at::PROPERTIES)[row];
             let is_sent = sent >> row & 1 == 1;
@@ -117,14 +141,15 @@ fn gathered(rows: Rows, present: u64, spans: &[(u32, u32); ROWS]) -> ([(u32, u32
     (kept, count)
 }
 
-fn unescaped<'a>(slot: Slot, bytes: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+pub(crate) fn unescaped<'a>(slot: Slot, bytes: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     debug_assert!(slot.form == Form::Escaped, "other forms were refused");
     scratch.clear();
     unescape(slot.of(bytes), scratch);
     scratch
 }
 
-fn joined<'a>(
+/// `properties` (as sent, or none) with the unknown fields of a row behind its own.
+pub(crate) fn joined<'a>(
     object: Option<&[u8]>,
     row: usize,
     bytes: &[u8],

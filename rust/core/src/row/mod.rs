@@ -1,0 +1,88 @@
+//! What the spool keeps in, event rows out, and back.
+//!
+//! A payload is a version byte and rows. A row is a word, whose lower bits tell which columns have
+//! a value and whose upper bits are [`Flags`], and the values in column order: 16 bytes, 8 bytes
+//! little-endian, or a length and text. What rows share is said once:
+//!
+//! * a label of [`LABEL_BYTES_MIN`] bytes or more that was spelled out before is only its number;
+//! * a time that equals another is left out, and an IPv4 address has 4 bytes.
+//!
+//! A row with [`Flags::FIRST`] knows nothing of the rows before it. Rows from there to the next
+//! one are a group: groups stand alone, so that those of several requests can share a payload.
+//! Payloads of version 1 have no flags, and spell out every label.
+
+use thiserror::Error;
+
+mod decoder;
+mod reader;
+mod rejects;
+mod writer;
+
+pub use decoder::{Decoder, decode};
+pub(crate) use reader::{Rows, Value};
+pub use rejects::{StoredReject, decode_rejects, encode_rejects};
+pub(crate) use writer::Writer;
+
+/// First byte of payloads of rejects, and of rows before labels had numbers.
+const VERSION: u8 = 1;
+/// First byte of payloads of rows.
+pub const ROWS_VERSION: u8 = 2;
+
+/// Text of one batch has 32-bit offsets.
+const BATCH_BYTES_MAX: usize = i32::MAX as usize;
+/// Shorter labels are spelled out: looking for them costs more than it saves.
+const LABEL_BYTES_MIN: usize = 8;
+
+/// Upper bits of a row's word.
+struct Flags;
+
+impl Flags {
+    /// The row begins a group.
+    const FIRST: u64 = 1 << 63;
+    /// `client_timestamp` equals `timestamp` and is left out.
+    const NO_SKEW: u64 = 1 << 62;
+    /// `received_at` is that of the row before and is left out.
+    const SAME_RECEIPT: u64 = 1 << 61;
+    /// The address is an IPv4 one: its last 4 bytes.
+    const IPV4: u64 = 1 << 60;
+    const ALL: u64 = Self::FIRST | Self::NO_SKEW | Self::SAME_RECEIPT | Self::IPV4;
+}
+
+/// What IPv4 addresses begin with as IPv6 ones.
+const IPV4_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+/// Why bytes are no rows.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RowError {
+    /// Written by another version.
+    #[error("row format `{0}` is not known\nhint: the data was written by a newer version")]
+    Version(u8),
+    /// The bytes end inside a row or say what no row can.
+    #[error("the rows are damaged at byte `{0}`\nhint: the file was changed or cut off")]
+    Damaged(usize),
+    /// More text than one batch can hold.
+    #[error("`{0}` bytes of rows do not fit one batch\nhint: decode fewer payloads at a time")]
+    TooLarge(usize),
+    /// The batch is no event batch, or the text is not UTF-8.
+    #[error("the columns do not fit the event table: {0}")]
+    Columns(String),
+}
+
+/// Seven bits a byte, the high bit set on all but the last.
+#[inline]
+fn write_length(mut length: usize, out: &mut Vec<u8>) {
+    while length > 0x7f {
+        out.push(length.to_le_bytes()[0] | 0x80);
+        length >>= 7;
+    }
+    out.push(length.to_le_bytes()[0]);
+}
+
+#[inline]
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    write_length(text.len(), out);
+    out.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests;
