@@ -4,8 +4,10 @@
 //! both directions. Brotli has no magic, so only the header can announce it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::Read;
 
+use libdeflater::Decompressor as Inflate;
 use thiserror::Error;
 
 use crate::limits::Limits;
@@ -58,7 +60,7 @@ impl Encoding {
 
     fn by_magic(body: &[u8]) -> Option<Self> {
         match body {
-            [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
+            _ if body.starts_with(GZIP_MAGIC) => Some(Self::Gzip),
             // A frame, or a skippable frame before one.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             [cmf @ 0x78, flags, ..] if (u16::from(*cmf) << 8 | u16::from(*flags)) % 31 == 0 => {
@@ -124,16 +126,59 @@ fn looks_plain(body: &[u8]) -> bool {
     body.is_empty() || matches!(body[0], b'{' | b'[')
 }
 
+/// All at once, where a body says how much it becomes. Else, and where anything is odd, it is read
+/// as a stream, which also tells what is wrong.
+fn at_once(body: &[u8], encoding: Encoding, limit: usize) -> Option<Vec<u8>> {
+    match encoding {
+        Encoding::Gzip => gzip_at_once(body, limit),
+        Encoding::Zstd => zstd_at_once(body, limit),
+        _ => None,
+    }
+}
+
+thread_local! {
+    static GZIP: RefCell<Inflate> = RefCell::new(Inflate::new());
+    static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        RefCell::new(zstd::bulk::Decompressor::new().ok());
+}
+
+fn gzip_at_once(body: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let size = u32::from_le_bytes(*body.last_chunk()?) as usize;
+    // The size is that of the last member, and only a stream tells where the first one ends.
+    let may_be_more = memchr::memmem::find(body.get(1..)?, GZIP_MAGIC).is_some();
+    if may_be_more || size > limit || size / INFLATE_MAX > body.len() {
+        return None;
+    }
+    let mut plain = vec![0; size];
+    let found = GZIP.with_borrow_mut(|gzip| gzip.gzip_decompress(body, &mut plain));
+    (found == Ok(size)).then_some(plain)
+}
+
+fn zstd_at_once(body: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let size = zstd::zstd_safe::get_frame_content_size(body).ok()??;
+    let size = usize::try_from(size).ok().filter(|size| *size <= limit)?;
+    let mut plain = Vec::with_capacity(size);
+    // Another frame behind this one finds no room, and then there is no answer.
+    let unpack =
+        |zstd: &mut zstd::bulk::Decompressor<'_>| zstd.decompress_to_buffer(body, &mut plain).ok();
+    let found = ZSTD.with_borrow_mut(|zstd| zstd.as_mut().and_then(unpack));
+    (found == Some(size)).then_some(plain)
+}
+
 fn unpack(body: &[u8], encoding: Encoding, limit: usize) -> Result<Vec<u8>, DecompressError> {
-    let read = |reader: &mut dyn Read| read_capped(reader, encoding, limit);
+    if let Some(plain) = at_once(body, encoding, limit) {
+        return Ok(plain);
+    }
+    let room = body.len().saturating_mul(RATIO).min(limit.saturating_add(1)).min(ROOM_BYTES_MAX);
+    let read = |reader: &mut dyn Read| read_capped(reader, encoding, limit, room);
     match encoding {
         Encoding::Plain => Ok(body.to_vec()),
-        Encoding::Gzip => read(&mut flate2::read::MultiGzDecoder::new(body)),
-        Encoding::Zlib => read(&mut flate2::read::ZlibDecoder::new(body)),
+        Encoding::Gzip => read(&mut flate2::bufread::MultiGzDecoder::new(body)),
+        Encoding::Zlib => read(&mut flate2::bufread::ZlibDecoder::new(body)),
         Encoding::Deflate if Encoding::by_magic(body) == Some(Encoding::Zlib) => {
             unpack(body, Encoding::Zlib, limit)
         }
-        Encoding::Deflate => read(&mut flate2::read::DeflateDecoder::new(body)),
+        Encoding::Deflate => read(&mut flate2::bufread::DeflateDecoder::new(body)),
         Encoding::Zstd => {
             let decoder = zstd::stream::read::Decoder::with_buffer(body);
             read(&mut decoder.map_err(|error| broken(encoding, &error))?)
@@ -143,6 +188,14 @@ fn unpack(body: &[u8], encoding: Encoding, limit: usize) -> Result<Vec<u8>, Deco
 }
 
 const BUFFER_BYTES: usize = 65_536;
+/// Plain bytes that a byte of a body most often becomes at most: room for them is made at once.
+const RATIO: usize = 8;
+/// What a byte of deflated data becomes at most.
+const INFLATE_MAX: usize = 1_032;
+/// What every gzip member begins with.
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b, 8];
+/// A body that only says it is compressed gets no more room than that.
+const ROOM_BYTES_MAX: usize = 4 << 20;
 
 fn broken(encoding: Encoding, error: &std::io::Error) -> DecompressError {
     DecompressError::Broken { encoding: encoding.name(), reason: error.to_string() }
@@ -153,8 +206,9 @@ fn read_capped(
     reader: &mut dyn Read,
     encoding: Encoding,
     limit: usize,
+    room: usize,
 ) -> Result<Vec<u8>, DecompressError> {
-    let mut plain = Vec::new();
+    let mut plain = Vec::with_capacity(room);
     let cap = (limit as u64).saturating_add(1);
     reader.take(cap).read_to_end(&mut plain).map_err(|error| broken(encoding, &error))?;
     if plain.len() > limit { Err(DecompressError::TooLarge { limit }) } else { Ok(plain) }
@@ -167,7 +221,7 @@ mod tests {
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
-    use super::{DecompressError, decompress};
+    use super::{DecompressError, Encoding, at_once, decompress};
     use crate::limits::Limits;
 
     const PLAIN: &[u8] = b"{\"event_name\":\"a\"}\n{\"event_name\":\"b\"}\n";
@@ -222,6 +276,34 @@ mod tests {
         let twice = [PLAIN, PLAIN].concat();
         assert_eq!(unpacked(&[gzip(PLAIN), gzip(PLAIN)].concat(), None), Ok(twice.clone()));
         assert_eq!(unpacked(&[zstd(PLAIN), zstd(PLAIN)].concat(), None), Ok(twice));
+    }
+
+    #[test]
+    fn at_once_and_as_a_stream_come_to_the_same() {
+        let lines: Vec<u8> =
+            (0..5_000).flat_map(|i| format!("{{\"n\":{i}}}\n").into_bytes()).collect();
+        for plain in [&b""[..], b"x", PLAIN, &lines] {
+            let sized = zstd::bulk::compress(plain, 3).unwrap();
+            assert_eq!(unpacked(&zstd(plain), None).as_deref(), Ok(plain), "without its size");
+            for (body, encoding) in [(gzip(plain), Encoding::Gzip), (sized, Encoding::Zstd)] {
+                assert_eq!(at_once(&body, encoding, usize::MAX).as_deref(), Some(plain));
+                let twice = [&body[..], &body].concat();
+                let joined = at_once(&twice, encoding, usize::MAX);
+                assert!(joined.is_none() || plain.is_empty(), "only a stream joins them");
+                assert_eq!(unpacked(&twice, None), Ok([plain, plain].concat()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_that_is_not_true_is_not_believed() {
+        let honest = gzip(PLAIN);
+        for size in [0, 1, 39, 1_000, u32::MAX] {
+            let mut body = honest.clone();
+            let end = body.len();
+            body[end - 4..].copy_from_slice(&u32::to_le_bytes(size));
+            assert!(matches!(unpacked(&body, None), Err(DecompressError::Broken { .. })), "{size}");
+        }
     }
 
     #[test]

@@ -8,9 +8,13 @@ use arrow_array::{Array, RecordBatch};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use unmogrowp_core::limits::Limits;
-use unmogrowp_core::parse::{Context, Parsed, is_nobody, money, parse, time};
+use unmogrowp_core::parse::{Context, Parsed, is_nobody, money, pack, parse, time};
 use unmogrowp_core::reject::{Code, Reject};
+use unmogrowp_core::row;
 use unmogrowp_core::schema::at;
+
+/// What events without an id get.
+const MINTED: [u8; 16] = [9; 16];
 
 fn context() -> Context<'static> {
     // As deep as `serde_json` goes, so that depth is no reason to differ.
@@ -146,6 +150,32 @@ fn check_books(body: &[u8], parsed: &Parsed) {
     assert_eq!(parsed.events.num_rows(), parsed.indexes.len());
     for reject in &parsed.rejects {
         assert!(reject.start < reject.stop && reject.stop <= body.len() as u64);
+    }
+    check_rows(body, parsed);
+}
+
+/// What is packed for the spool is what the columns hold, with and without some of the rows.
+fn check_rows(body: &[u8], parsed: &Parsed) {
+    let packed = pack(body, &context(), &|| MINTED).unwrap();
+    assert_eq!((packed.received, &packed.rejects), (parsed.received, &parsed.rejects));
+    let others = |events: &RecordBatch| {
+        events.project(&(1..events.num_columns()).collect::<Vec<_>>()).unwrap()
+    };
+    let rows = parsed.events.num_rows();
+    for without in [vec![], (0..rows).step_by(3).collect::<Vec<_>>()] {
+        let mut payload = vec![row::ROWS_VERSION];
+        packed.rows.runs(&without).for_each(|run| payload.extend_from_slice(&run.unwrap().1));
+        let stored = row::decode(&payload).unwrap();
+        let mut kept = (0..rows).filter(|row| !without.contains(row));
+        for (at, row) in kept.by_ref().enumerate() {
+            let (found, expected) = (stored.slice(at, 1), parsed.events.slice(row, 1));
+            assert_eq!(others(&found), others(&expected));
+            let (found, given) = (found.column(0), expected.column(0));
+            let id = found.as_fixed_size_binary().value(0);
+            let given = given.is_valid(0).then(|| given.as_fixed_size_binary().value(0));
+            assert_eq!(id, given.unwrap_or(&MINTED));
+        }
+        assert_eq!(stored.num_rows(), rows - without.len());
     }
 }
 

@@ -103,7 +103,11 @@ impl Work for Desk {
 
 /// The first copies of all items. Groups stand alone, so that small requests share a frame.
 fn push_events(items: &[Prepared], commit: &mut Commit) -> Result<(), SpoolError> {
-    let mut runs = items.iter().flat_map(|item| item.rows.runs(&item.duplicates)).peekable();
+    let runs = items.iter().flat_map(|item| item.rows.runs(&item.duplicates));
+    let runs: Vec<_> = runs
+        .collect::<Result<_, _>>()
+        .map_err(|error| SpoolError::Unstaged { reason: error.to_string() })?;
+    let mut runs = runs.iter().peekable();
     while runs.peek().is_some() {
         commit.push_with(Kind::Events, |out| {
             let start = out.len();
@@ -112,7 +116,7 @@ fn push_events(items: &[Prepared], commit: &mut Commit) -> Result<(), SpoolError
             while let Some((rows, bytes)) = runs
                 .next_if(|(_, bytes)| count == 0 || out.len() - start + bytes.len() <= FRAME_BYTES)
             {
-                out.extend_from_slice(&bytes);
+                out.extend_from_slice(bytes);
                 count += rows;
             }
             count

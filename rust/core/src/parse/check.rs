@@ -264,9 +264,14 @@ impl Fields<'_> {
         let mut values = [[0; 16]; ROWS];
         let mut present = 0;
         each(self.sent[at::IP], |row| {
-            let slot = block.slot(at::IP, row, self.plain[at::IP] >> row & 1 == 1);
-            let found = text(bytes, slot, &mut self.scratch);
-            match found.and_then(|text| ip::parse(text).ok_or(Code::InvalidIp)) {
+            let found = if self.plain[at::IP] >> row & 1 == 1 {
+                ip::parse_at(bytes, block.span(at::IP, row)).ok_or(Code::InvalidIp)
+            } else {
+                let slot = block.slot(at::IP, row, false);
+                let found = text(bytes, slot, &mut self.scratch);
+                found.and_then(|text| ip::parse(text).ok_or(Code::InvalidIp))
+            };
+            match found {
                 Ok(address) => {
                     present |= 1 << row;
                     let truncate = self.context.truncate_ip;

@@ -9,14 +9,29 @@ const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 /// A strict IPv4 (four decimal octets, no leading zeros) or IPv6 address (no zone).
 #[inline]
 pub fn parse(text: &[u8]) -> Option<[u8; 16]> {
-    if let Some(octets) = v4(text) {
-        let mut bytes = [0; 16];
-        bytes[..12].copy_from_slice(&MAPPED);
-        bytes[12..].copy_from_slice(&octets);
-        return Some(bytes);
+    let mut bytes = [0; 16];
+    if text.len() < 16 {
+        bytes[..text.len()].copy_from_slice(text);
+        if let Some(address) = v4(u128::from_le_bytes(bytes), text.len()) {
+            return Some(address);
+        }
     }
     let text = std::str::from_utf8(text).ok()?;
     text.parse::<Ipv6Addr>().ok().map(|address| address.octets())
+}
+
+/// The same of the bytes that lie here: with others behind them, they are read at once.
+#[inline]
+pub(crate) fn parse_at(around: &[u8], (start, stop): (u32, u32)) -> Option<[u8; 16]> {
+    let (start, length) = (start as usize, stop.wrapping_sub(start) as usize);
+    let found = around.get(start..).and_then(<[u8]>::first_chunk::<16>);
+    if let (1..16, Some(sixteen)) = (length, found) {
+        let own = u128::MAX >> (8 * (16 - length));
+        if let Some(address) = v4(u128::from_le_bytes(*sixteen) & own, length) {
+            return Some(address);
+        }
+    }
+    parse(around.get(start..stop as usize)?)
 }
 
 /// The octet of which `word` ends in the last of `count` digits.
@@ -35,17 +50,12 @@ fn octet(word: u128, count: u32) -> Option<u8> {
     u8::try_from(value).ok().filter(|_| is_good)
 }
 
-/// All sixteen bytes at once: where the dots are tells where each octet's digits end.
+/// All bytes of a text at once, zeros behind: where the dots are tells where each octet's digits
+/// end.
 #[inline]
-fn v4(text: &[u8]) -> Option<[u8; 4]> {
+fn v4(word: u128, length: usize) -> Option<[u8; 16]> {
     const DOTS: u128 = u128::from_le_bytes([b'.'; 16]);
     const LOW: u128 = u128::from_le_bytes([0x7f; 16]);
-    if text.len() > 15 {
-        return None;
-    }
-    let mut bytes = [0; 16];
-    bytes[..text.len()].copy_from_slice(text);
-    let word = u128::from_le_bytes(bytes);
     // The high bit of a byte stays clear where it is a dot, and only there.
     let other = word ^ DOTS;
     let mut dots = !(((other & LOW) + LOW) | other) & !LOW;
@@ -53,15 +63,15 @@ fn v4(text: &[u8]) -> Option<[u8; 4]> {
         return None;
     }
     let shifted = |at: u32| if at >= 4 { word >> (8 * (at - 4)) } else { word << (8 * (4 - at)) };
-    let (mut octets, mut start) = ([0; 4], 0);
-    for value in &mut octets {
-        let at =
-            if dots == 0 { u32::try_from(text.len()).ok()? } else { dots.trailing_zeros() / 8 };
+    let (mut address, mut start) = ([0; 16], 0);
+    address[..12].copy_from_slice(&MAPPED);
+    for value in &mut address[12..] {
+        let at = if dots == 0 { u32::try_from(length).ok()? } else { dots.trailing_zeros() / 8 };
         *value = octet(shifted(at), at - start)?;
         start = at + 1;
         dots &= dots.wrapping_sub(1);
     }
-    Some(octets)
+    Some(address)
 }
 
 /// Forget the device: an IPv4 address loses its last octet, an IPv6 address keeps its /48.

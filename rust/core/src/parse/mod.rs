@@ -34,7 +34,7 @@ pub mod uuid;
 mod walk;
 mod write;
 
-pub(crate) use columns::Columns;
+pub(crate) use columns::{Columns, WIDTH};
 pub use nobody::is_nobody;
 pub use packed::{Packed, Run};
 pub use pieces::{Batches, parse_batches};

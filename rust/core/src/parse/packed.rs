@@ -7,13 +7,13 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::block::{Block, ROWS, each};
+use super::block::{Block, Place, ROWS, each};
 use super::columns::{FEW_ROWS, WIDTH, transpose};
 use super::fields::{Fields, fixed_at, int_at};
 use super::reader::Sink;
 use super::write::{joined, unescaped};
 use crate::dedup::Id;
-use crate::row::{Rows, Value, Writer};
+use crate::row::{self, Pen, RowError, Rows, Text, Value, Writer};
 use crate::schema::{COLUMNS, Kind, at};
 
 /// Rows one behind the other, in groups that stand alone.
@@ -63,16 +63,22 @@ impl Packed {
     }
 
     /// The rows that are not in `without`, which ascends, group by group.
-    pub fn runs<'a>(&'a self, without: &'a [usize]) -> impl Iterator<Item = Run<'a>> {
+    ///
+    /// # Errors
+    /// A bug: rows that cannot be read again.
+    pub fn runs<'a>(
+        &'a self,
+        without: &'a [usize],
+    ) -> impl Iterator<Item = Result<Run<'a>, RowError>> {
         self.spans().filter_map(|rows| {
             let from = without.partition_point(|&row| row < rows.start);
             let to = without.partition_point(|&row| row < rows.end);
             let count = u32::try_from(rows.len() - (to - from)).unwrap_or(u32::MAX);
             let bytes = match &without[from..to] {
-                [] => Cow::Borrowed(self.part(rows)),
-                some => Cow::Owned(self.without(rows, some)),
+                [] => Ok(Cow::Borrowed(self.part(rows))),
+                some => self.without(rows, some).map(Cow::Owned),
             };
-            (count > 0).then_some((count, bytes))
+            (count > 0).then(|| Ok((count, bytes?)))
         })
     }
 
@@ -87,40 +93,41 @@ impl Packed {
     }
 
     /// A group anew: what a row says only by its number, a row that is left out may have said.
-    fn without(&self, group: Range<usize>, mut left_out: &[usize]) -> Vec<u8> {
+    fn without(&self, group: Range<usize>, mut left_out: &[usize]) -> Result<Vec<u8>, RowError> {
         let bytes = self.part(group.clone());
-        let (mut out, mut writer) = (Vec::with_capacity(bytes.len()), Writer::default());
+        let (mut out, mut end, mut writer) = (Vec::new(), 0, Writer::default());
         let (mut rows, mut values) = (Rows::bare(bytes), Vec::with_capacity(WIDTH));
         writer.begin_group();
         for row in group {
             values.clear();
-            let Some(present) = rows.next(|column, value| values.push((column, value))) else {
-                debug_assert!(false, "what was written can be read");
-                break;
-            };
+            let start = rows.at();
+            let read = rows.next(|column, value| values.push((column, value)));
+            let present = read.ok_or(RowError::Damaged(start))?;
             if left_out.first() == Some(&row) {
                 left_out = &left_out[1..];
                 continue;
             }
-            writer.begin_row(present, &mut out);
-            for (column, value) in &values {
+            let text_bytes = values.iter().map(|(_, value)| value.text_bytes()).sum();
+            let mut pen = Pen::new(&mut out, end, text_bytes);
+            writer.begin_row(present, &mut pen);
+            for &(column, value) in &values {
                 match value {
-                    Value::Fixed(value) => writer.fixed(*column, value, &mut out),
-                    Value::Int(value) => writer.int(*column, *value, &mut out),
-                    Value::Text(text) if COLUMNS[*column].kind == Kind::Label => {
-                        writer.label(text, &mut out);
+                    Value::Fixed(value) => writer.fixed(column, value, &mut pen),
+                    Value::Int(value) => writer.int(column, value, &mut pen),
+                    Value::Text(text) if COLUMNS[column].kind == Kind::Label => {
+                        writer.label(column, Text::whole(text), &mut pen);
                     }
-                    Value::Text(text) => Writer::text(text, &mut out),
+                    Value::Text(text) => Writer::text(Text::whole(text), &mut pen),
                 }
             }
-            writer.end_row(&mut out);
+            writer.end_row(&mut pen);
+            end = pen.at();
         }
-        out
+        out.truncate(end);
+        Ok(out)
     }
 }
 
-/// What a row may take besides what was sent: its word, an id, an app, two times.
-const ROW_BYTES: usize = 64;
 /// A group that is as long takes no more rows.
 const GROUP_BYTES: usize = 256 << 10;
 
@@ -131,6 +138,8 @@ thread_local! {
 /// Packs rows.
 pub(crate) struct Packer<'m> {
     packed: Packed,
+    /// How many bytes of it are written; the others are room.
+    end: usize,
     writer: Writer,
     /// Where the group starts.
     group_at: usize,
@@ -142,11 +151,12 @@ pub(crate) struct Packer<'m> {
 impl<'m> Packer<'m> {
     pub(crate) fn new(mint: &'m dyn Fn() -> Id) -> Self {
         let writer = SPARE.take().unwrap_or_default();
-        Self { packed: Packed::default(), writer, group_at: 0, is_lone: false, mint }
+        Self { packed: Packed::default(), end: 0, writer, group_at: 0, is_lone: false, mint }
     }
 
-    pub(crate) fn finish(self) -> Packed {
+    pub(crate) fn finish(mut self) -> Packed {
         SPARE.set(Some(self.writer));
+        self.packed.bytes.truncate(self.end);
         self.packed
     }
 
@@ -168,56 +178,63 @@ impl<'m> Packer<'m> {
     }
 
     fn row(&mut self, row: usize, present: u64, fields: &mut Fields<'_>, from: (&[u8], &Block)) {
-        let stop = self.packed.bytes.len();
-        if self.packed.is_empty() || stop - self.group_at >= GROUP_BYTES {
+        if self.packed.is_empty() || self.end - self.group_at >= GROUP_BYTES {
             self.packed.groups.push(self.packed.len());
-            self.group_at = stop;
+            self.group_at = self.end;
             self.writer.begin_group();
         }
-        self.writer.begin_row(present, &mut self.packed.bytes);
-        each(present, |column| self.value(column, row, fields, from));
-        self.writer.end_row(&mut self.packed.bytes);
-        self.packed.stops.push(self.packed.bytes.len());
-    }
-
-    /// Append the value that a row has in a column.
-    #[inline]
-    fn value(
-        &mut self,
-        column: usize,
-        row: usize,
-        fields: &mut Fields<'_>,
-        (bytes, block): (&[u8], &Block),
-    ) {
-        let out = &mut self.packed.bytes;
-        match COLUMNS[column].kind {
-            Kind::Uuid | Kind::Ip => {
-                self.writer.fixed(column, &fields.fixed[fixed_at(column)][row], out);
-            }
-            Kind::Time | Kind::Micros => {
-                self.writer.int(column, fields.ints[int_at(column)][row], out);
-            }
-            Kind::Json => {
-                let is_sent = fields.sent[column] >> row & 1 == 1;
-                let (start, stop) = block.span(column, row);
-                let object = if is_sent { bytes.get(start as usize..stop as usize) } else { None };
-                let is_whole = block.unknown(row).is_empty();
-                Writer::text(
-                    if is_whole {
-                        object.unwrap_or_default()
-                    } else {
-                        joined(object, row, bytes, block, &mut fields.scratch)
-                    },
-                    out,
-                );
-            }
-            Kind::Text => Writer::text(text(column, row, fields, (bytes, block)), out),
-            Kind::Label if self.is_lone => {
-                Writer::lone_label(text(column, row, fields, (bytes, block)), out);
-            }
-            Kind::Label => self.writer.label(text(column, row, fields, (bytes, block)), out),
+        let Place { start, stop, .. } = from.1.places[row];
+        // A name may stand for two; nothing else takes more than was sent, but for the app.
+        let app = fields.context.app_id.map_or(0, str::len);
+        let text_bytes = (stop - start) as usize + app + COLUMNS[at::EVENT_NAME].bytes_max;
+        let mut pen = Pen::new(&mut self.packed.bytes, self.end, text_bytes);
+        let writer = &mut self.writer;
+        writer.begin_row(present, &mut pen);
+        each(present & row::FIXED, |column| {
+            writer.fixed(column, fields.fixed[fixed_at(column)][row], &mut pen);
+        });
+        each(present & row::INTS, |column| {
+            writer.int(column, fields.ints[int_at(column)][row], &mut pen);
+        });
+        if self.is_lone {
+            each(present & row::LABELS, |column| {
+                Writer::lone_label(text(column, row, fields, from), &mut pen);
+            });
+        } else {
+            each(present & row::LABELS, |column| {
+                writer.label(column, text(column, row, fields, from), &mut pen);
+            });
         }
+        each(present & row::TEXTS & !PROPERTIES, |column| {
+            Writer::text(text(column, row, fields, from), &mut pen);
+        });
+        if present & PROPERTIES != 0 {
+            properties(row, fields, from, &mut pen);
+        }
+        writer.end_row(&mut pen);
+        self.end = pen.at();
+        self.packed.stops.push(self.end);
     }
+}
+
+const PROPERTIES: u64 = 1 << at::PROPERTIES;
+
+/// Append the object of a row, with the fields that are no column in it.
+#[inline]
+fn properties(
+    row: usize,
+    fields: &mut Fields<'_>,
+    (bytes, block): (&[u8], &Block),
+    pen: &mut Pen<'_>,
+) {
+    let span = block.span(at::PROPERTIES, row);
+    if block.unknown(row).is_empty() {
+        return Writer::text(Text::at(bytes, span), pen);
+    }
+    let is_sent = fields.sent[at::PROPERTIES] >> row & 1 == 1;
+    let object = bytes.get(span.0 as usize..span.1 as usize).filter(|_| is_sent);
+    let object = joined(object, row, bytes, block, &mut fields.scratch);
+    Writer::text(Text::whole(object), pen);
 }
 
 /// The text that a row has in a column.
@@ -227,16 +244,13 @@ fn text<'a>(
     row: usize,
     fields: &'a mut Fields<'_>,
     (bytes, block): (&'a [u8], &Block),
-) -> &'a [u8] {
+) -> Text<'a> {
     match (column, fields.context.app_id) {
         // The record's own name for it was the same, or none.
-        (at::APP_ID, Some(own)) => own.as_bytes(),
-        (at::CURRENCY, _) => &fields.currencies[row],
-        _ if fields.plain[column] >> row & 1 == 1 => {
-            let (start, stop) = block.span(column, row);
-            bytes.get(start as usize..stop as usize).unwrap_or_default()
-        }
-        _ => unescaped(block.slot(column, row, false), bytes, &mut fields.scratch),
+        (at::APP_ID, Some(own)) => Text::whole(own.as_bytes()),
+        (at::CURRENCY, _) => Text::whole(&fields.currencies[row]),
+        _ if fields.plain[column] >> row & 1 == 1 => Text::at(bytes, block.span(column, row)),
+        _ => Text::whole(unescaped(block.slot(column, row, false), bytes, &mut fields.scratch)),
     }
 }
 
@@ -253,9 +267,6 @@ impl Sink for Packer<'_> {
                 each(rows & live, |row| masks[row] |= 1 << column);
             }
         }
-        // Rows are seldom longer than what they are made of: this is most often all they take.
-        let sent = block.places[block.rows - 1].stop - block.places[0].start;
-        self.packed.bytes.reserve(sent as usize + block.rows * ROW_BYTES);
         self.is_lone = self.packed.is_empty() && live.is_power_of_two();
         each(live, |row| self.row(row, masks[row], fields, (bytes, block)));
     }
@@ -266,7 +277,7 @@ impl Sink for Packer<'_> {
 
     fn reserve(&mut self, times: usize) {
         let Packed { bytes, stops, ids, id_rows, .. } = &mut self.packed;
-        bytes.reserve(bytes.len() * times);
+        bytes.reserve(self.end * times);
         stops.reserve(stops.len() * times);
         ids.reserve(ids.len() * times);
         id_rows.reserve(id_rows.len() * times);

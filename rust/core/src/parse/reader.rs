@@ -17,7 +17,7 @@ use crate::reject::{Code, Reject};
 use crate::schema::at;
 
 /// Bytes that are indexed at once: with their index they stay in the second-level cache.
-const WINDOW_BYTES: usize = 16 << 10;
+const WINDOW_BYTES: usize = 8 << 10;
 
 /// Where the rows of checked blocks go.
 pub(crate) trait Sink {

@@ -36,7 +36,7 @@ impl<'a> Walker<'a> {
         depth_max: usize,
         block: &mut Block,
     ) -> Step<Draft> {
-        let mut draft = Draft::default();
+        let (mut met, mut members, mut null) = (0_u64, 0, 0_u32);
         let row = block.rows;
         let inside_max = depth_max.min(DEPTH_MAX).checked_sub(1)?;
         self.expect(b'{')?;
@@ -47,7 +47,8 @@ impl<'a> Walker<'a> {
             }
             while let Some((key, value)) = self.text_member() {
                 if let Some(column) = keys::column_at(self.text, key) {
-                    draft.meet_text(column)?;
+                    met |= TEXT << column;
+                    members += 1;
                     block.put_text(column, row, value);
                 } else {
                     block.put_unknown(plain(key), plain(value));
@@ -56,7 +57,9 @@ impl<'a> Walker<'a> {
             let key = self.key()?;
             let slot = self.value(inside_max)?;
             if let Some(column) = keys::column_at(self.text, key) {
-                draft.meet(column, slot.form)?;
+                met |= if slot.form == Form::Text { TEXT << column } else { 1 << column };
+                members += 1;
+                null |= u32::from(slot.form == Form::Null) << column;
                 block.put(column, slot);
             } else {
                 block.put_unknown(plain(key), slot);
@@ -69,7 +72,10 @@ impl<'a> Walker<'a> {
             self.space();
         }
         self.at += 1;
-        (self.at == stop && self.strings.is_empty()).then_some(draft)
+        let (seen, plain) = (low(met), low(met >> 32));
+        // A column that is met twice is for the slow way to report.
+        let is_whole = self.at == stop && self.strings.is_empty() && seen.count_ones() == members;
+        is_whole.then_some(Draft { seen, null, plain })
     }
 
     /// The next member if it is text, without spaces, and another member follows.
@@ -277,26 +283,13 @@ const fn plain((start, stop): (u32, u32)) -> Slot {
     Slot { form: Form::Text, start, stop }
 }
 
-impl Draft {
-    /// Note a column's plain text; a second time is for the slow way to report.
-    #[inline]
-    fn meet_text(&mut self, column: usize) -> Step<()> {
-        let bit = 1 << column;
-        let is_new = self.seen & bit == 0;
-        (self.seen, self.plain) = (self.seen | bit, self.plain | bit);
-        is_new.then_some(())
-    }
+/// The first column, met with plain text: seen below, plain above.
+const TEXT: u64 = 1 | 1 << 32;
 
-    /// The same for any value.
-    #[inline]
-    fn meet(&mut self, column: usize, form: Form) -> Step<()> {
-        let bit = 1 << column;
-        let is_new = self.seen & bit == 0;
-        self.seen |= bit;
-        self.plain |= u32::from(form == Form::Text) << column;
-        self.null |= u32::from(form == Form::Null) << column;
-        is_new.then_some(())
-    }
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the low half")]
+const fn low(bits: u64) -> u32 {
+    bits as u32
 }
 
 /// How many of eight bytes, the first lowest, are digits before one that is none.

@@ -1,24 +1,29 @@
 //! What the spool keeps in, event rows out, and back.
 //!
 //! A payload is a version byte and rows. A row is a word, whose lower bits tell which columns have
-//! a value and whose upper bits are [`Flags`], and the values in column order: 16 bytes, 8 bytes
-//! little-endian, or a length and text. What rows share is said once:
+//! a value and whose upper bits are [`Flags`], and the values, kind by kind as in [`ORDER`] and
+//! then in column order: 16 bytes, 8 bytes little-endian, or a length and text. So code that reads
+//! or writes many rows does the same thing many times over. What rows share is said once:
 //!
 //! * a label of [`LABEL_BYTES_MIN`] bytes or more that was spelled out before is only its number;
 //! * a time that equals another is left out, and an IPv4 address has 4 bytes.
 //!
 //! A row with [`Flags::FIRST`] knows nothing of the rows before it. Rows from there to the next
 //! one are a group: groups stand alone, so that those of several requests can share a payload.
-//! Payloads of version 1 have no flags, and spell out every label.
+//! Payloads of version 1 have no flags, spell out every label, and are in column order throughout.
 
 use thiserror::Error;
 
+use crate::schema::{COLUMNS, Kind};
+
 mod decoder;
+mod pen;
 mod reader;
 mod rejects;
 mod writer;
 
 pub use decoder::{Decoder, decode};
+pub(crate) use pen::{Pen, Text};
 pub(crate) use reader::{Rows, Value};
 pub use rejects::{StoredReject, decode_rejects, encode_rejects};
 pub(crate) use writer::Writer;
@@ -32,6 +37,28 @@ pub const ROWS_VERSION: u8 = 2;
 const BATCH_BYTES_MAX: usize = i32::MAX as usize;
 /// Shorter labels are spelled out: looking for them costs more than it saves.
 const LABEL_BYTES_MIN: usize = 8;
+
+/// Bits of the columns that are one of these.
+const fn columns(kinds: &[Kind]) -> u64 {
+    let (mut bits, mut column) = (0, 0);
+    while column < COLUMNS.len() {
+        let mut at = 0;
+        while at < kinds.len() {
+            bits |= ((COLUMNS[column].kind as u8 == kinds[at] as u8) as u64) << column;
+            at += 1;
+        }
+        column += 1;
+    }
+    bits
+}
+
+/// Columns of 16 bytes, of integers, of labels and of other text.
+pub(crate) const FIXED: u64 = columns(&[Kind::Uuid, Kind::Ip]);
+pub(crate) const INTS: u64 = columns(&[Kind::Time, Kind::Micros]);
+pub(crate) const LABELS: u64 = columns(&[Kind::Label]);
+pub(crate) const TEXTS: u64 = columns(&[Kind::Text, Kind::Json]);
+/// The order of a row's values.
+const ORDER: [u64; 4] = [FIXED, INTS, LABELS, TEXTS];
 
 /// Upper bits of a row's word.
 struct Flags;

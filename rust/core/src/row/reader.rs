@@ -1,6 +1,6 @@
 //! Bytes of a payload in, the values of its rows out.
 
-use super::{Flags, IPV4_PREFIX, LABEL_BYTES_MIN, ROWS_VERSION, RowError, VERSION};
+use super::{Flags, IPV4_PREFIX, LABEL_BYTES_MIN, ORDER, ROWS_VERSION, RowError, VERSION};
 use crate::schema::{COLUMNS, Kind, at};
 
 /// Bytes read from the front.
@@ -82,6 +82,13 @@ pub(crate) enum Value<'a> {
     Text(&'a [u8]),
 }
 
+impl Value<'_> {
+    /// Bytes of its text.
+    pub(crate) fn text_bytes(self) -> usize {
+        if let Self::Text(text) = self { text.len() } else { 0 }
+    }
+}
+
 /// The rows of a payload, one after the other.
 pub(crate) struct Rows<'a> {
     reader: Reader<'a>,
@@ -114,7 +121,7 @@ impl<'a> Rows<'a> {
         self.reader.is_done()
     }
 
-    /// Visit the values of the next row in column order: which columns those are, or none where
+    /// Visit the values of the next row in their order: which columns those are, or none where
     /// the bytes are no row.
     #[inline]
     pub(crate) fn next(&mut self, mut visit: impl FnMut(usize, Value<'a>)) -> Option<u64> {
@@ -128,19 +135,23 @@ impl<'a> Rows<'a> {
             self.labels.clear();
             self.received_us = None;
         }
-        let (mut bits, mut timestamp) = (present, None);
-        while bits != 0 {
-            let column = bits.trailing_zeros() as usize;
-            bits &= bits - 1;
-            let value = match COLUMNS[column].kind {
-                Kind::Uuid => Value::Fixed(self.reader.array()?),
-                Kind::Ip => Value::Fixed(self.address(flags)?),
-                Kind::Micros => Value::Int(self.int()?),
-                Kind::Time => Value::Int(self.time(column, flags, &mut timestamp)?),
-                Kind::Label if self.has_numbers => Value::Text(self.label()?),
-                Kind::Text | Kind::Json | Kind::Label => Value::Text(self.reader.text()?),
-            };
-            visit(column, value);
+        let order: &[u64] = if self.has_numbers { &ORDER } else { &[u64::MAX] };
+        let mut timestamp = None;
+        for kinds in order {
+            let mut bits = present & kinds;
+            while bits != 0 {
+                let column = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let value = match COLUMNS[column].kind {
+                    Kind::Uuid => Value::Fixed(self.reader.array()?),
+                    Kind::Ip => Value::Fixed(self.address(flags)?),
+                    Kind::Micros => Value::Int(self.int()?),
+                    Kind::Time => Value::Int(self.time(column, flags, &mut timestamp)?),
+                    Kind::Label if self.has_numbers => Value::Text(self.label()?),
+                    Kind::Text | Kind::Json | Kind::Label => Value::Text(self.reader.text()?),
+                };
+                visit(column, value);
+            }
         }
         Some(present)
     }

@@ -1,11 +1,17 @@
 //! The values of rows in, the bytes of a payload out.
 
-use super::{Flags, IPV4_PREFIX, LABEL_BYTES_MIN, write_length, write_text};
+use super::pen::{Pen, Text};
+use super::{Flags, IPV4_PREFIX, LABEL_BYTES_MIN};
+use crate::parse::WIDTH;
 use crate::schema::at;
 
 /// Labels that are looked for at once. A label that another one displaced is spelled out again, so
 /// that labels chosen to collide cost bytes, never time.
 const SLOTS: usize = 512;
+
+/// Luck that a column begins a group with, and the most it can have.
+const LUCK: u8 = 8;
+const LUCK_MAX: u8 = 32;
 
 /// A label that was spelled out.
 #[derive(Clone, Copy, Default)]
@@ -16,13 +22,15 @@ struct Slot {
     len: usize,
 }
 
-/// Writes rows, values in column order.
+/// Writes rows, values in [`super::ORDER`].
 pub(crate) struct Writer {
     slots: Box<[Slot; SLOTS]>,
     /// Slots of other groups hold nothing.
     group: u32,
     /// Labels of the group that have a number.
     labels: u32,
+    /// Columns whose labels never come again are soon not looked for any more.
+    luck: [u8; WIDTH],
     received_us: Option<i64>,
     word_at: usize,
     word: u64,
@@ -35,6 +43,7 @@ impl Default for Writer {
             slots: Box::new([Slot::default(); SLOTS]),
             group: 0,
             labels: 0,
+            luck: [LUCK; WIDTH],
             received_us: None,
             word_at: 0,
             word: Flags::FIRST,
@@ -51,37 +60,38 @@ impl Writer {
             self.group = 0;
         }
         self.group += 1;
-        (self.labels, self.received_us) = (0, None);
+        (self.labels, self.luck, self.received_us) = (0, [LUCK; WIDTH], None);
         self.word = Flags::FIRST;
     }
 
     /// Begin a row with values in these columns.
     #[inline]
-    pub(crate) fn begin_row(&mut self, present: u64, out: &mut Vec<u8>) {
+    pub(crate) fn begin_row(&mut self, present: u64, pen: &mut Pen<'_>) {
         self.word |= present;
-        self.word_at = out.len();
-        out.extend_from_slice(&[0; 8]);
+        self.word_at = pen.at();
+        pen.put([0; 8]);
     }
 
     /// All values are written.
     #[inline]
-    pub(crate) fn end_row(&mut self, out: &mut [u8]) {
-        out[self.word_at..self.word_at + 8].copy_from_slice(&self.word.to_le_bytes());
+    pub(crate) fn end_row(&mut self, pen: &mut Pen<'_>) {
+        pen.over(self.word_at, self.word.to_le_bytes());
         self.word = 0;
     }
 
     #[inline]
-    pub(crate) fn fixed(&mut self, column: usize, value: &[u8; 16], out: &mut Vec<u8>) {
-        if column == at::IP && value[..12] == IPV4_PREFIX {
-            self.word |= Flags::IPV4;
-            out.extend_from_slice(&value[12..]);
-        } else {
-            out.extend_from_slice(value);
+    pub(crate) fn fixed(&mut self, column: usize, value: [u8; 16], pen: &mut Pen<'_>) {
+        match value {
+            [prefix @ .., a, b, c, d] if column == at::IP && prefix == IPV4_PREFIX => {
+                self.word |= Flags::IPV4;
+                pen.put([a, b, c, d]);
+            }
+            _ => pen.put(value),
         }
     }
 
     #[inline]
-    pub(crate) fn int(&mut self, column: usize, value: i64, out: &mut Vec<u8>) {
+    pub(crate) fn int(&mut self, column: usize, value: i64, pen: &mut Pen<'_>) {
         match column {
             at::TIMESTAMP => self.timestamp_us = value,
             at::CLIENT_TIMESTAMP if value == self.timestamp_us && self.has(at::TIMESTAMP) => {
@@ -95,45 +105,56 @@ impl Writer {
             at::RECEIVED_AT => self.received_us = Some(value),
             _ => {}
         }
-        out.extend_from_slice(&value.to_le_bytes());
+        pen.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn has(&self, column: usize) -> bool {
         self.word >> column & 1 == 1
     }
 
     #[inline]
-    pub(crate) fn text(value: &[u8], out: &mut Vec<u8>) {
-        write_text(value, out);
+    pub(crate) fn text(value: Text<'_>, pen: &mut Pen<'_>) {
+        pen.length(value.len());
+        pen.text(value);
     }
 
-    /// A label that no other row will ask for.
+    /// A label of the only row.
     #[inline]
-    pub(crate) fn lone_label(value: &[u8], out: &mut Vec<u8>) {
-        write_length(value.len() << 1, out);
-        out.extend_from_slice(value);
+    pub(crate) fn lone_label(value: Text<'_>, pen: &mut Pen<'_>) {
+        pen.length(value.len() << 1);
+        pen.text(value);
     }
 
     #[inline]
-    pub(crate) fn label(&mut self, value: &[u8], out: &mut Vec<u8>) {
-        let Some(place) = place(value) else { return Self::lone_label(value, out) };
-        let slot = &mut self.slots[place % SLOTS];
-        if slot.group == self.group && out[slot.start..slot.start + slot.len] == *value {
-            return write_length((slot.number as usize) << 1 | 1, out);
+    pub(crate) fn label(&mut self, column: usize, value: Text<'_>, pen: &mut Pen<'_>) {
+        if value.len() < LABEL_BYTES_MIN {
+            return Self::lone_label(value, pen);
         }
-        write_length(value.len() << 1, out);
-        *slot = Slot { group: self.group, number: self.labels, start: out.len(), len: value.len() };
+        let luck = &mut self.luck[column % WIDTH];
+        if *luck == 0 {
+            self.labels += 1;
+            return Self::lone_label(value, pen);
+        }
+        let slot = &mut self.slots[place(value.bytes())];
+        let is_alike = slot.group == self.group && slot.len == value.len();
+        if is_alike && pen.is_there(slot.start, value.bytes()) {
+            *luck = (*luck + 2).min(LUCK_MAX);
+            return pen.length((slot.number as usize) << 1 | 1);
+        }
+        *luck -= 1;
+        pen.length(value.len() << 1);
+        *slot = Slot { group: self.group, number: self.labels, start: pen.at(), len: value.len() };
         self.labels += 1;
-        out.extend_from_slice(value);
+        pen.text(value);
     }
 }
 
-/// Where a label is looked for; none for one that is too short.
+/// Where a label of [`LABEL_BYTES_MIN`] bytes or more is looked for.
 #[inline]
-fn place(label: &[u8]) -> Option<usize> {
-    const { assert!(LABEL_BYTES_MIN >= 8) };
-    let (first, last) = (label.first_chunk()?, label.last_chunk()?);
-    let mixed = u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29);
+fn place(label: &[u8]) -> usize {
+    let word = |bytes: Option<&[u8; LABEL_BYTES_MIN]>| bytes.map_or(0, |b| u64::from_le_bytes(*b));
+    let mixed = word(label.first_chunk()) ^ word(label.last_chunk()).rotate_left(29);
     let spread = (mixed ^ label.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    Some((spread >> 48) as usize)
+    (spread >> 48) as usize % SLOTS
 }
