@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         removal_effects,
     )
     from unmogrowp.cohorts import cohorts
-    from unmogrowp.events import Parsed, parse
+    from unmogrowp.events import Parsed, parse, parse_pieces
     from unmogrowp.identities import identities
     from unmogrowp.info import info
     from unmogrowp.journeys import Journeys, journeys
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "parse": "events",
+    "parse_pieces": "events",
     "Parsed": "events",
     "Table": "table",
     "journeys": "journeys",
@@ -91,6 +92,7 @@ __all__ = [
     "info",
     "journeys",
     "parse",
+    "parse_pieces",
     "quality",
     "removal_effects",
 ]

@@ -13,6 +13,7 @@ __all__ = [
     "Intake",
     "Journeys",
     "Listener",
+    "Pieces",
     "Rule",
     "Simulation",
     "SpoolReader",
@@ -255,6 +256,43 @@ class Listener:
     def port(self, /) -> int:
         """
         The port it listens on.
+        """
+
+@final
+class Pieces:
+    """
+    Parses a source of lines piece by piece, so that memory holds three pieces and no more.
+    """
+    def __iter__(self, /) -> Pieces: ...
+    def __new__(
+        cls,
+        /,
+        source: str | PathLike[str] | Any,
+        *,
+        piece_bytes: int,
+        start: tuple[int, int] = ...,
+        encoding: str | None = None,
+        app_id: str | None = None,
+        received_at_us: int | None = None,
+        truncate_ip: bool = False,
+    ) -> Pieces:
+        """
+        Open a path, or take bytes from a callable until it gives none. What lies before the place
+        `start` is passed over.
+        """
+    def __next__(self, /) -> tuple[Batches, Batches]:
+        """
+        The tables of events and of rejects of the next piece.
+        """
+    @property
+    def place(self, /) -> tuple[int, int]:
+        """
+        Records and plain bytes of the pieces so far: where one could start again.
+        """
+    @property
+    def read_bytes(self, /) -> int:
+        """
+        Bytes of the source that were read, compressed or not.
         """
 
 @final

@@ -23,8 +23,10 @@ PAUSE_S = 0.05
 class Clients:
     """Eight connections that send a seed's events, each until the server has said 200.
 
+    Every other one sends to the native listener, where the server has one.
+
     Args:
-        server: Where to; its address may change meanwhile.
+        server: Where to; its addresses may change meanwhile.
         events: How many, about.
         seed: Which.
         rate: Events a second of all together; none: as fast as answers come.
@@ -42,7 +44,9 @@ class Clients:
         self._lock = threading.Lock()
         self._begun = time.monotonic()
         self._is_over = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(CONNECTIONS)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,)) for number in range(CONNECTIONS)
+        ]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -60,6 +64,11 @@ class Clients:
     def hurry(self) -> None:
         """Send the rest as fast as answers come."""
         self._rate = None
+
+    def enough(self) -> None:
+        """Send nothing that is not on its way."""
+        with self._lock:
+            self._bodies = iter(())
 
     def is_done(self) -> bool:
         """Whether everything was acknowledged."""
@@ -79,13 +88,13 @@ class Clients:
         while batch := list(itertools.islice(lines, PER_REQUEST)):
             yield batch
 
-    def _run(self) -> None:
+    def _run(self, number: int) -> None:
         connection = None
         while not self._is_over.is_set() and (batch := self._next()):
             body = b"\n".join(batch)
             while not self._is_over.is_set():
                 started = time.monotonic()
-                connection, is_taken = self._post(connection, body)
+                connection, is_taken = self._post(connection, body, number)
                 with self._lock:
                     self.longest_s = max(self.longest_s, time.monotonic() - started)
                 if is_taken:
@@ -105,11 +114,13 @@ class Clients:
         return batch
 
     def _post(
-        self, connection: http.client.HTTPConnection | None, body: bytes
+        self, connection: http.client.HTTPConnection | None, body: bytes, number: int
     ) -> tuple[http.client.HTTPConnection | None, bool]:
         """Ask once; the connection where it may be used again, and whether the body is taken."""
         if connection is None:
-            address = self._server.url.removeprefix("http://")
+            # Its address may have changed.
+            url = self._server.ingest_url if number % 2 else self._server.url
+            address = url.removeprefix("http://")
             connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
         try:
             connection.request("POST", "/v1/events", body, self._headers)

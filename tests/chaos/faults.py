@@ -15,10 +15,12 @@ from chaos.disk import Disk
 from chaos.outcome import Outcome
 from chaos.verdict import judge
 from clickhouse_over_http import clickhouse, free_port
-from serving import Server, until
+from serving import LISTENERS, Server, until
 
 FULL_S = 5.0
 EVENTS_A_SECOND = 12_000
+# More than clients can send while a fault lasts that is met at full rate.
+EVENTS_MAX = 20_000_000
 WARM_S = 1.0
 CLOCK_JUMP_S = 3_600
 
@@ -195,22 +197,26 @@ def suffer(folder: Path, name: str, *, seconds: float, seed: int) -> Outcome:
         dsn = f"http://127.0.0.1:{port}" if port else None
         env = {**disk.env, **({"UNMOGROWP_WAREHOUSE__DSN": dsn} if dsn else {})}
         server = stack.enter_context(_started(folder / "data", env))
-        events = int(EVENTS_A_SECOND * (seconds + WARM_S))
-        with Clients(server, events, seed, EVENTS_A_SECOND) as clients:
+        is_full_rate = fault is store_stopped
+        events = EVENTS_MAX if is_full_rate else int(EVENTS_A_SECOND * (seconds + WARM_S))
+        rate = None if is_full_rate else EVENTS_A_SECOND
+        with Clients(server, events, seed, rate) as clients:
             time.sleep(WARM_S)
             seen = fault(Scene(server, clients, disk, seconds))
+            if is_full_rate:
+                clients.enough()
             clients.hurry()
             if port:
                 stack.enter_context(clickhouse(folder / "clickhouse", port))
             until(clients.is_done, 120, "everything was acknowledged")
-        server.settle(120)
+        server.settle(600)
         verdict = judge(server, clients.sent, dsn)
     return Outcome(name, seen, verdict, seed)
 
 
 @contextlib.contextmanager
 def _started(data_dir: Path, env: dict[str, str]) -> Iterator[Server]:
-    server = Server(data_dir, env=env).start()
+    server = Server(data_dir, flags=LISTENERS["native"], env=env).start()
     try:
         server.create_app()
         yield server

@@ -13,7 +13,7 @@ from chaos.clients import Clients
 from chaos.disk import Disk
 from chaos.outcome import Outcome
 from chaos.verdict import judge
-from serving import APP, CLI, Server, until
+from serving import APP, CLI, LISTENERS, Server, until
 
 # A segment is full every few dozen requests, so that kills meet a rotation.
 SEGMENT_BYTES = 1 << 20
@@ -92,7 +92,7 @@ def kills(folder: Path, *, events: int, count: int, seed: int) -> Outcome:
     """Kill a server so often while `events` are sent, then compare everything."""
     dice, disk = random.Random(seed), Disk(folder)
     env = {**disk.env, "UNMOGROWP_SPOOL__SEGMENT_BYTES": str(SEGMENT_BYTES)}
-    server = Server(folder / "data", env=env).start()
+    server = Server(folder / "data", flags=LISTENERS["native"], env=env).start()
     try:
         server.create_app()
         hit: Counter[str] = Counter()

@@ -4,18 +4,27 @@ import contextlib
 import importlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from unmogrowp.cli.options import UsageError
 from unmogrowp.errors import MissingExtra, UnmogrowpError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import ModuleType
 
     import pyarrow as pa
 
     from unmogrowp.table import Table
+
+
+class TableWriter(Protocol):
+    """What Parquet and CSV are written by."""
+
+    def write_table(self, table: "pa.Table") -> None:
+        """Append a table."""
+
 
 OUTPUTS = (".parquet", ".arrow", ".csv")
 ARROW_FILE_MAGIC = b"ARROW1"
@@ -67,14 +76,45 @@ def reading(path: Path) -> "Iterator[None]":
 
 def write_table(table: "pa.Table", path: Path) -> None:
     """A table into a file, whole or not at all."""
-    with replacing(path) as part:
+    with writing(path) as write:
+        write(table)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> "Iterator[Callable[[pa.Table], None]]":
+    """A file that tables of one schema are appended to; it is there once it is whole.
+
+    Raises:
+        UnmogrowpError: It cannot be written.
+    """
+    with replacing(path) as part, contextlib.ExitStack() as stack:
         match path.suffix.lower():
             case ".parquet":
-                _write_parquet(table, part)
-            case ".arrow":
-                _write_arrow(table, part)
+                yield _appending(stack, part, _parquet_writer)
+            case ".csv":
+                append = _appending(stack, part, _csv_writer)
+                yield lambda table: append(as_text(table))
             case _:
-                _write_csv(table, part)
+                # A file has one dictionary per column for all of its batches.
+                tables: list[pa.Table] = []
+                yield tables.append
+                _write_arrow(require_pyarrow().concat_tables(tables), part)
+
+
+def _appending(
+    stack: contextlib.ExitStack,
+    part: Path,
+    opened: "Callable[[Path, pa.Schema], AbstractContextManager[TableWriter]]",
+) -> "Callable[[pa.Table], None]":
+    """Append to a writer that is opened with the schema of the first table."""
+    writers: list[TableWriter] = []
+
+    def append(table: "pa.Table") -> None:
+        if not writers:
+            writers.append(stack.enter_context(opened(part, table.schema)))
+        writers[0].write_table(table)
+
+    return append
 
 
 @contextlib.contextmanager
@@ -95,12 +135,6 @@ def replacing(path: Path) -> "Iterator[Path]":
         ) from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def concat(tables: "list[Table]") -> "pa.Table":
-    """Several tables of one schema as one."""
-    pa = require_pyarrow()
-    return pa.concat_tables([table.to_pyarrow() for table in tables])
 
 
 def require_pyarrow() -> "ModuleType":
@@ -133,10 +167,19 @@ def _read_arrow(path: Path) -> "pa.Table":
         return reader.read_all()
 
 
-def _write_parquet(table: "pa.Table", path: Path) -> None:
+def _parquet_writer(part: Path, schema: "pa.Schema") -> "AbstractContextManager[TableWriter]":
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(table, path, compression="zstd")
+    writer = pyarrow.parquet.ParquetWriter(part, schema, compression="zstd")
+    opened: AbstractContextManager[TableWriter] = writer
+    return opened
+
+
+def _csv_writer(part: Path, schema: "pa.Schema") -> "AbstractContextManager[TableWriter]":
+    import pyarrow.csv
+
+    writer: AbstractContextManager[TableWriter] = pyarrow.csv.CSVWriter(part, schema)
+    return writer
 
 
 def _write_arrow(table: "pa.Table", path: Path) -> None:
@@ -145,12 +188,6 @@ def _write_arrow(table: "pa.Table", path: Path) -> None:
     whole = table.unify_dictionaries()
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, whole.schema) as writer:
         writer.write_table(whole)
-
-
-def _write_csv(table: "pa.Table", path: Path) -> None:
-    import pyarrow.csv
-
-    pyarrow.csv.write_csv(as_text(table), path)
 
 
 def as_text(table: "pa.Table") -> "pa.Table":

@@ -71,6 +71,13 @@ def add_command(commands: Commands, name: str, summary: str, more: str = "") -> 
     return parser
 
 
+def positive(text: str) -> int:
+    """A whole number of one or more, for `argparse`."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got `{text}`")
+    return int(text)
+
+
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where the data and the settings are."""
     parser.add_argument(

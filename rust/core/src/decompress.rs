@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io::Read;
+use std::io::{self, BufReader, Cursor, Read};
 
 use libdeflater::Decompressor as Inflate;
 use thiserror::Error;
@@ -104,6 +104,37 @@ pub fn decompress<'a>(
     if plain.len() > limit { Err(DecompressError::TooLarge { limit }) } else { Ok(plain) }
 }
 
+/// The plain bytes of a source, as they come.
+///
+/// # Errors
+///
+/// What the source says, and [`DecompressError::Unsupported`] inside.
+pub fn stream(
+    mut source: Box<dyn Read + Send>,
+    encoding: Option<&str>,
+) -> io::Result<Result<Box<dyn Read + Send>, DecompressError>> {
+    let announced = match Encoding::named(encoding.unwrap_or_default()) {
+        Ok(announced) => announced,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut first = Vec::new();
+    (&mut source).take(BUFFER_BYTES as u64).read_to_end(&mut first)?;
+    let found = match Encoding::by_magic(&first) {
+        Some(found) if announced != Encoding::Brotli => found,
+        _ if looks_plain(&first) => Encoding::Plain,
+        _ => announced,
+    };
+    let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(first).chain(source));
+    Ok(Ok(match found {
+        Encoding::Plain => Box::new(whole),
+        Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
+        Encoding::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(whole)),
+        Encoding::Deflate => Box::new(flate2::bufread::DeflateDecoder::new(whole)),
+        Encoding::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
+        Encoding::Brotli => Box::new(brotli_decompressor::Decompressor::new(whole, BUFFER_BYTES)),
+    }))
+}
+
 /// Try the announced encoding; a body that is JSON to the eye was never compressed.
 fn unpack_or_plain(
     body: &[u8],
@@ -197,7 +228,7 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b, 8];
 /// A body that only says it is compressed gets no more room than that.
 const ROOM_BYTES_MAX: usize = 4 << 20;
 
-fn broken(encoding: Encoding, error: &std::io::Error) -> DecompressError {
+fn broken(encoding: Encoding, error: &io::Error) -> DecompressError {
     DecompressError::Broken { encoding: encoding.name(), reason: error.to_string() }
 }
 

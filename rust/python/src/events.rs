@@ -1,5 +1,6 @@
 //! Bytes in, events and rejects out.
 
+use std::io;
 use std::sync::atomic::AtomicBool;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
@@ -14,9 +15,10 @@ use crate::door::{Door, threads};
 use crate::table::Batches;
 
 /// A body that could not be taken apart, on its way to Python.
-enum Refused {
+pub(crate) enum Refused {
     Parse(ParseError),
     Decompress(DecompressError),
+    Read(io::Error),
 }
 
 impl From<Refused> for PyErr {
@@ -27,12 +29,24 @@ impl From<Refused> for PyErr {
             }
             Refused::Parse(error) => PyValueError::new_err(error.to_string()),
             Refused::Decompress(error) => PyValueError::new_err(error.to_string()),
+            Refused::Read(error) if is_damage(&error) => PyValueError::new_err(format!(
+                "the data is broken: {error}\nhint: compress it once, and send all of it"
+            )),
+            Refused::Read(error) => error.into(),
         }
     }
 }
 
+/// Whether a decoder, not the system, says that it cannot be read.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    let python = error.get_ref().and_then(|inner| inner.downcast_ref::<PyErr>());
+    let is_ours = matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof | Other);
+    python.is_none() && error.raw_os_error().is_none() && is_ours
+}
+
 /// What one event may be is bounded here too; how many there are is not.
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         body_bytes: usize::MAX,
         decompressed_bytes: usize::MAX,
@@ -64,7 +78,7 @@ pub(crate) fn parse(
         let limits = limits();
         let context = Context { app_id: app_id.as_deref(), received_at_us, truncate_ip, limits };
         let body = decompress(&data, encoding.as_deref(), &limits).map_err(Refused::Decompress)?;
-        parse_batches(&body, &context, threads(), stop).map_err(Refused::Parse)
+        parse_batches(&body, None, &context, threads(), stop).map_err(Refused::Parse)
     };
     let found =
         if is_short { py.enter(|| work(&AtomicBool::new(false)))? } else { py.enter_long(work)? };

@@ -12,6 +12,7 @@ mod inlets;
 mod intake;
 mod journeys;
 mod listener;
+mod pieces;
 mod schema;
 mod seal;
 mod shipping;
@@ -46,6 +47,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::listener::Listener;
+    #[pymodule_export]
+    use crate::pieces::Pieces;
     #[pymodule_export]
     use crate::schema::schema;
     #[pymodule_export]

@@ -21,6 +21,7 @@ pub mod ip;
 mod json;
 mod keys;
 mod labels;
+mod lines;
 pub mod money;
 mod nobody;
 mod packed;
@@ -35,9 +36,10 @@ mod walk;
 mod write;
 
 pub(crate) use columns::{Columns, WIDTH};
+pub use lines::Lines;
 pub use nobody::is_nobody;
 pub use packed::{Packed, Run};
-pub use pieces::{Batches, parse_batches};
+pub use pieces::{Batches, Before, parse_batches};
 
 use fields::Inherited;
 use packed::Packer;
@@ -185,6 +187,16 @@ impl<'a> Plan<'a> {
             return Err(ParseError::TooLarge { bytes: body.len(), limit });
         }
         Ok(Self { body, shape: shape::decide(body, limits.records)? })
+    }
+
+    /// Lines from the middle of a longer body.
+    pub fn lines(body: &'a [u8]) -> Self {
+        Self { body, shape: Shape::Lines { start: 0 } }
+    }
+
+    /// Whether each line is a record of its own.
+    pub fn is_lines(&self) -> bool {
+        matches!(self.shape, Shape::Lines { .. })
     }
 
     /// Everything as one piece.

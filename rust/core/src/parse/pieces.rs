@@ -7,7 +7,7 @@ use std::thread;
 use arrow_array::RecordBatch;
 
 use super::{Context, ParseError, Parsed, Piece, Plan};
-use crate::reject;
+use crate::reject::{self, Reject};
 
 /// Bytes of body that become one batch. Large enough for dictionaries to pay, small enough for
 /// Ctrl-C to be heard; never a matter of how many threads there are.
@@ -20,20 +20,37 @@ pub struct Batches {
     pub events: Vec<RecordBatch>,
     /// The bad records, in order, as [`reject::arrow`].
     pub rejects: RecordBatch,
+    /// How many records there were.
+    pub received: u64,
 }
 
-/// Parse a body of any size. The result is the same for any number of threads.
+/// Where some lines of a longer body lie in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Records before them.
+    pub rows: u64,
+    /// Bytes before them.
+    pub bytes: u64,
+}
+
+/// Parse a body of any size, or lines from its middle. The result is the same for any number of
+/// threads.
 ///
 /// # Errors
 ///
 /// As [`super::parse`], and [`ParseError::Cancelled`] once `stop` is set.
 pub fn parse_batches(
     body: &[u8],
+    before: Option<Before>,
     context: &Context<'_>,
     threads: usize,
     stop: &AtomicBool,
 ) -> Result<Batches, ParseError> {
-    let plan = Plan::new(body, &context.limits)?;
+    let plan = match before {
+        None => Plan::new(body, &context.limits)?,
+        Some(_) => Plan::lines(body),
+    };
+    let Before { rows, bytes } = before.unwrap_or_default();
     let mut pieces = plan.pieces(PIECE_BYTES);
     if pieces.is_empty() {
         pieces.push(plan.whole());
@@ -42,12 +59,15 @@ pub fn parse_batches(
     let (mut events, mut rejects, mut received) = (Vec::new(), Vec::new(), 0);
     for part in parts {
         events.push(part.events);
-        rejects.extend(part.rejects.into_iter().map(|one| (received + u64::from(one.index), one)));
+        rejects.extend(part.rejects.into_iter().map(|one| {
+            let row = rows + received + u64::from(one.index);
+            (row, Reject { start: bytes + one.start, stop: bytes + one.stop, ..one })
+        }));
         received += u64::from(part.received);
     }
     let rejects =
         reject::arrow(&rejects).map_err(|error| ParseError::Columns(error.to_string()))?;
-    Ok(Batches { events, rejects })
+    Ok(Batches { events, rejects, received })
 }
 
 /// Workers take the next piece until there is none; the answers keep the order of the pieces.

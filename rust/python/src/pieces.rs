@@ -1,0 +1,224 @@
+//! A source of any length in, a table of events and one of rejects out for each piece of it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use unmogrowp_core::decompress::stream;
+use unmogrowp_core::parse::{Before, Context, Lines, ParseError, Plan, parse_batches};
+use unmogrowp_core::schema;
+
+use crate::door::{Door, threads};
+use crate::events::{Refused, limits};
+use crate::table::Batches;
+
+/// Pieces that may wait to be parsed: while one is, the next is read.
+const AHEAD: usize = 1;
+
+/// Where the bytes of a source come from.
+#[derive(FromPyObject)]
+pub(crate) enum Source {
+    /// A file, by its path.
+    Path(PathBuf),
+    /// A callable that gives the next bytes, none at the end.
+    Callable(Py<PyAny>),
+}
+
+/// Calls Python for more.
+struct Called {
+    next: Py<PyAny>,
+    chunk: Option<PyBackedBytes>,
+    at: usize,
+}
+
+impl Called {
+    fn call(&self) -> PyResult<PyBackedBytes> {
+        let called = Python::try_attach(|py| Ok(self.next.bind(py).call0()?.extract()?));
+        called.unwrap_or_else(|| Err(io::Error::other("the interpreter is ending").into()))
+    }
+}
+
+impl Read for Called {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = self.chunk.take().filter(|chunk| self.at < chunk.len());
+        let chunk = if let Some(chunk) = left {
+            chunk
+        } else {
+            self.at = 0;
+            self.call()?
+        };
+        let read = (&chunk[self.at..]).read(out)?;
+        self.chunk = Some(chunk);
+        self.at += read;
+        Ok(read)
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    source: R,
+    bytes: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(out)?;
+        self.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Lines, and whether they are the middle or the end of a body of lines.
+type Piece = Result<(Vec<u8>, bool), Refused>;
+
+/// Read ahead until there is no more, or nobody wants it; the first `skip` plain bytes are known.
+fn feed(
+    source: Box<dyn Read + Send>,
+    encoding: Option<&str>,
+    piece_bytes: usize,
+    skip: u64,
+    mut send: impl FnMut(Piece) -> bool,
+) -> Result<(), Refused> {
+    let plain = stream(source, encoding).map_err(Refused::Read)?;
+    let mut plain = plain.map_err(Refused::Decompress)?;
+    io::copy(&mut (&mut plain).take(skip), &mut io::sink()).map_err(Refused::Read)?;
+    let mut lines = Lines::new(plain, piece_bytes);
+    if skip > 0 {
+        return each(&mut lines, send);
+    }
+    let Some(mut first) = lines.piece().map_err(Refused::Read)? else {
+        return Err(Refused::Parse(ParseError::Empty));
+    };
+    if !is_lines(&first) {
+        // One value: it is taken whole, or not at all.
+        first = lines.rest(first).map_err(Refused::Read)?;
+    }
+    if send(Ok((first, false))) { each(&mut lines, send) } else { Ok(()) }
+}
+
+/// Pieces from the middle of a body of lines.
+fn each(lines: &mut Lines<impl Read>, mut send: impl FnMut(Piece) -> bool) -> Result<(), Refused> {
+    while let Some(piece) = lines.piece().map_err(Refused::Read)? {
+        if !send(Ok((piece, true))) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether more lines may follow these.
+fn is_lines(first: &[u8]) -> bool {
+    match Plan::new(first, &limits()) {
+        Ok(plan) => plan.is_lines(),
+        // An array or a batch that is cut off is broken, and so is one that never was whole.
+        Err(error) => !matches!(error, ParseError::Broken { .. } | ParseError::KeyTwice { .. }),
+    }
+}
+
+struct State {
+    pieces: Receiver<Piece>,
+    before: Before,
+    app_id: Option<String>,
+    received_at_us: Option<i64>,
+    truncate_ip: bool,
+}
+
+impl State {
+    /// The tables of the next piece.
+    fn next(&mut self, stop: &AtomicBool) -> Result<Option<Parts>, Refused> {
+        let Ok(piece) = self.pieces.recv() else { return Ok(None) };
+        let (piece, is_middle) = piece?;
+        let limits = limits();
+        let context = Context {
+            app_id: self.app_id.as_deref(),
+            received_at_us: self.received_at_us,
+            truncate_ip: self.truncate_ip,
+            limits,
+        };
+        let before = is_middle.then_some(self.before);
+        let found = parse_batches(&piece, before, &context, threads(), stop);
+        let found = found.map_err(Refused::Parse)?;
+        self.before.rows += found.received;
+        self.before.bytes += piece.len() as u64;
+        Ok(Some((Batches::new(schema::arrow(), found.events), Batches::from(found.rejects))))
+    }
+}
+
+type Parts = (Batches, Batches);
+
+/// Parses a source of lines piece by piece, so that memory holds three pieces and no more.
+#[pyclass(frozen, module = "unmogrowp._core")]
+pub(crate) struct Pieces {
+    state: Arc<Mutex<State>>,
+    read_bytes: Arc<AtomicU64>,
+}
+
+#[pymethods]
+impl Pieces {
+    /// Open a path, or take bytes from a callable until it gives none. What lies before the place
+    /// `start` is passed over.
+    #[new]
+    #[pyo3(signature = (
+        source, *, piece_bytes, start=(0, 0), encoding=None, app_id=None, received_at_us=None,
+        truncate_ip=false
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn new(
+        source: Source,
+        piece_bytes: usize,
+        start: (u64, u64),
+        encoding: Option<String>,
+        app_id: Option<String>,
+        received_at_us: Option<i64>,
+        truncate_ip: bool,
+    ) -> PyResult<Self> {
+        let read_bytes = Arc::new(AtomicU64::new(0));
+        let bytes = read_bytes.clone();
+        let source: Box<dyn Read + Send> = match source {
+            Source::Path(path) => Box::new(Counted { source: File::open(path)?, bytes }),
+            Source::Callable(next) => {
+                Box::new(Counted { source: Called { next, chunk: None, at: 0 }, bytes })
+            }
+        };
+        let (sender, pieces) = sync_channel(AHEAD);
+        thread::Builder::new().name("unmogrowp-read".to_owned()).spawn(move || {
+            let send = |piece| sender.send(piece).is_ok();
+            if let Err(error) = feed(source, encoding.as_deref(), piece_bytes, start.1, send) {
+                // Nobody may be listening any more.
+                drop(sender.send(Err(error)));
+            }
+        })?;
+        let before = Before { rows: start.0, bytes: start.1 };
+        let state = State { pieces, before, app_id, received_at_us, truncate_ip };
+        Ok(Self { state: Arc::new(Mutex::new(state)), read_bytes })
+    }
+
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    /// The tables of events and of rejects of the next piece.
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Parts>> {
+        let state = self.state.clone();
+        py.enter_long(move |stop| state.lock().unwrap_or_else(PoisonError::into_inner).next(stop))
+    }
+
+    /// Records and plain bytes of the pieces so far: where one could start again.
+    #[getter]
+    fn place(&self) -> (u64, u64) {
+        let before = self.state.lock().unwrap_or_else(PoisonError::into_inner).before;
+        (before.rows, before.bytes)
+    }
+
+    /// Bytes of the source that were read, compressed or not.
+    #[getter]
+    fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Ordering::Relaxed)
+    }
+}
