@@ -6,6 +6,10 @@ moves both. Neither of the others says which records are bad, nor types ids and 
 
 import io
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +72,47 @@ def test_parse_costs_less_cpu(mixed, benchmark, name, theirs, floor) -> None:
     print(f"\nparse: {rate:.2f} M events/s of CPU; ", end="")
     print(f"claim ≥ {floor} × {name}, measured {middle:.2f} × (spread {spread:.0%})")
     assert middle >= floor
+
+
+FAIR = """
+import sys, threading, time
+import unmogrowp as ug
+
+body = open(sys.argv[1], "rb").read() * int(sys.argv[2])
+count = 0
+
+def spin():
+    global count
+    while True:
+        count += 1
+
+def rate(during):
+    global count
+    started, before = time.perf_counter(), count
+    during()
+    return (count - before) / (time.perf_counter() - started)
+
+threading.Thread(target=spin, daemon=True).start()
+ug.parse(body)
+solo = [rate(lambda: time.sleep(0.5)) for _ in range(3)]
+beside = [rate(lambda: ug.parse(body)) for _ in range(5)]
+print(sorted(beside)[2] / sorted(solo)[1], len(body) >> 20)
+"""
+SHARE_OF_SOLO_MIN = 0.6
+
+
+def test_a_python_thread_goes_on(tmp_path: Path) -> None:
+    """How fast a loop in Python runs beside a parse on one thread, of how fast it runs alone."""
+    corpus.write(tmp_path, EVENTS)
+    path = tmp_path / "mixed.ndjson"
+    times = (64 << 20) // path.stat().st_size + 1
+    done = subprocess.run(
+        [sys.executable, "-c", FAIR, str(path), str(times)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "UNMOGROWP_THREADS": "1"},
+    )
+    share, mib = done.stdout.split()
+    print(f"\na Python thread beside a parse of {mib} MiB: {float(share):.2f} of its speed alone")
+    assert float(share) >= SHARE_OF_SOLO_MIN

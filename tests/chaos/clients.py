@@ -16,6 +16,8 @@ from unmogrowp.simulate import Scenario, simulate
 
 CONNECTIONS = 8
 PER_REQUEST = 50
+# What full rate is made of: many requests, and no more events than can be judged in memory.
+PER_REQUEST_AT_FULL_RATE = 10
 TIMEOUT_S = 10.0
 PAUSE_S = 0.05
 
@@ -40,7 +42,7 @@ class Clients:
         self.longest_s = 0.0
         self._server, self._rate = server, rate
         self._headers = server.headers("write")
-        self._bodies = self._made(events, seed)
+        self._bodies = self._made(events, seed, PER_REQUEST if rate else PER_REQUEST_AT_FULL_RATE)
         self._lock = threading.Lock()
         self._begun = time.monotonic()
         self._is_over = threading.Event()
@@ -82,10 +84,10 @@ class Clients:
         return (self.acknowledged - before) / (time.monotonic() - started)
 
     @staticmethod
-    def _made(events: int, seed: int) -> Iterator[list[bytes]]:
+    def _made(events: int, seed: int, per_request: int) -> Iterator[list[bytes]]:
         month = simulate(Scenario(app_id=APP, events=events, seed=seed))
         lines = (line for body in month for line in body.splitlines())
-        while batch := list(itertools.islice(lines, PER_REQUEST)):
+        while batch := list(itertools.islice(lines, per_request)):
             yield batch
 
     def _run(self, number: int) -> None:

@@ -13,8 +13,8 @@ HEAD = """\
 
 Written by `make chaos`: a real server is broken on purpose while eight connections send
 simulated events, four of them to the native listener, and repeat each request until it is
-answered with a 200. Where the store stands still they send as fast as answers come, else
-12,000 events a second. Afterwards everything
+answered with a 200. Where the store stands still they send as fast as answers come, ten events
+a request; else 12,000 events a second. Afterwards everything
 the server holds is compared with what was sent: each event id in the base table; counts and
 revenue by day, event name and currency in the roll-ups; the credit table, touch by touch and
 share by share, with the one that the library computes at rest from the events sent; the

@@ -63,7 +63,11 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
     bridge = Bridge(intake, Body(orders.limits["body_bytes"], orders.limits[BODY_SECONDS]))
     services = Services(bridge, access, orders.home)
     connections_max = _make_room()
-    listener = _listen(orders, catalog, services, connections_max)
+    listener = None
+    if orders.ingest_port is not None:
+        # Most come to the port that is made for many.
+        connections_max -= (for_listener := connections_max * 7 // 8)
+        listener = _listen(orders, orders.ingest_port, catalog, services, for_listener)
     server = Server(
         Front(services, app.build(services), app.CORS),
         address=orders.host,
@@ -101,18 +105,16 @@ async def _ended(ending: asyncio.Event, serving: "asyncio.Task[None]", bridge: B
 
 
 def _listen(
-    orders: Orders, catalog: Catalog, services: Services, connections_max: int
-) -> _core.Listener | None:
-    """The native listener, where there is to be one."""
-    if orders.ingest_port is None:
-        return None
+    orders: Orders, port: int, catalog: Catalog, services: Services, connections_max: int
+) -> _core.Listener:
+    """The native listener around the same intake and the same keys."""
     # It believes an answer as long as a ring does, so this one must not believe it before.
     access = replace(services.access, ring=KeyRing(catalog, fresh_s=0.0))
     return _core.Listener(
         services.bridge.intake,
         Gate(access),
         host=orders.host,
-        port=orders.ingest_port,
+        port=port,
         connections_max=connections_max,
         body_bytes_max=orders.limits["body_bytes"],
         body_seconds=orders.limits[BODY_SECONDS],

@@ -1,7 +1,9 @@
 //! One connection: which HTTP it speaks, and its requests.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,7 +49,6 @@ pub(crate) async fn serve(
         async move { Ok::<_, Infallible>(respond(&worker, peer, request).await) }
     });
     let io = TokioIo::new(stream);
-    // Whatever ends a connection early is the client's doing, and it is not there to hear of it.
     if is_http2 {
         let connection = http2::Builder::new(Local)
             .timer(TokioTimer::new())
@@ -56,12 +57,7 @@ pub(crate) async fn serve(
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADER_BYTES_MAX)
             .serve_connection(io, service);
-        pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = stopped(stopping) => connection.as_mut().graceful_shutdown(),
-        }
-        drop(connection.await);
+        until_stopped(connection, stopping, http2::Connection::graceful_shutdown).await;
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -70,13 +66,23 @@ pub(crate) async fn serve(
             .pipeline_flush(true)
             .max_buf_size(BUFFER_BYTES_MAX)
             .serve_connection(io, service);
-        pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = stopped(stopping) => connection.as_mut().graceful_shutdown(),
-        }
-        drop(connection.await);
+        until_stopped(connection, stopping, http1::Connection::graceful_shutdown).await;
     }
+}
+
+/// Serve a connection; once the listener stops, only what was begun.
+async fn until_stopped<C: Future>(
+    connection: C,
+    stopping: watch::Receiver<bool>,
+    shut: impl FnOnce(Pin<&mut C>),
+) {
+    pin!(connection);
+    // Whatever ends a connection early is the client's doing, and it is not there to hear of it.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stopped(stopping) => shut(connection.as_mut()),
+    }
+    drop(connection.await);
 }
 
 /// Return once the listener stops.

@@ -34,7 +34,7 @@ const INLINE_BYTES_MAX: usize = 256 << 10;
 /// Threads that parse large bodies or ask the gate for one worker.
 const BLOCKING_THREADS_MAX: usize = 8;
 /// How long requests at hand may take once the listener stops.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
+const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is waited after a failed accept: most often there are no descriptors left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 

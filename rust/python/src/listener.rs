@@ -78,7 +78,7 @@ impl Listener {
         self.listener.address().port()
     }
 
-    /// Accept nothing more and finish the requests at hand, for three seconds at most.
+    /// Accept nothing more and finish the requests at hand, for two seconds at most.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         py.enter(|| {
             self.listener.close();

@@ -57,8 +57,6 @@ pub struct Spool {
     bytes_max: u64,
     /// None after a failure: the next commit starts a new segment.
     active: Option<Active>,
-    /// The segment sealed last, which readers most likely still read.
-    warm: Option<Box<dyn Handle>>,
     /// The highest number in use.
     number: u64,
     /// The segment before the active one and its good length.
@@ -102,7 +100,6 @@ impl Spool {
             segment_bytes: settings.segment_bytes,
             bytes_max,
             active,
-            warm: None,
             number: found.number,
             before,
             durable,
@@ -192,14 +189,19 @@ impl Spool {
     pub(crate) fn seal(&mut self) {
         if let Some(active) = self.active.take() {
             let sealed = Sealed { number: active.segment.head.number, end: active.end };
-            // A reader that keeps up has read the segment before. One that is behind reads from the
-            // disk, which spares the memory of everybody else.
-            if let Some(before) = self.warm.replace(active.segment.handle) {
-                before.cool();
-            }
+            self.cool();
             self.shelf.seal(sealed);
             self.before = Some((sealed.number, sealed.end));
         }
+    }
+
+    /// A reader that keeps up has read the segment before the one that ends. One that is behind
+    /// reads from the disk, which spares the memory of everybody else.
+    fn cool(&self) {
+        let Some((number, _)) = self.before else { return };
+        let path = segment::path(&self.dir, number);
+        // It may be gone already, and with it all there is to do.
+        let _ = self.disk.open(&path, Open::Read).map(|before| before.cool());
     }
 
     /// Nobody knows what of the failed commit is on the disk: this file gets nothing more, and
