@@ -250,7 +250,7 @@ class Listener:
         """
     def close(self, /) -> None:
         """
-        Accept nothing more and finish the requests at hand, for three seconds at most.
+        Accept nothing more and finish the requests at hand, for two seconds at most.
         """
     @property
     def port(self, /) -> int:

@@ -10,8 +10,8 @@ use crate::schema::at;
 const SLOTS: usize = 512;
 
 /// Luck that a column begins a group with, and the most it can have.
-const LUCK: u8 = 8;
-const LUCK_MAX: u8 = 32;
+const LUCK: u8 = 32;
+const LUCK_MAX: u8 = 64;
 
 /// A label that was spelled out.
 #[derive(Clone, Copy, Default)]
