@@ -186,6 +186,9 @@ def test_a_parse_that_was_killed_goes_on(tmp_path: Path) -> None:
         assert f"{len(whole.events):,} events, {len(whole.rejects):,} rejects" in done.stderr
         assert parts(folder, "events") == rows([whole.events])
         assert parts(folder, "rejects") == rows([whole.rejects])
+    cut = subprocess.run([*command, "--truncate-ip"], check=False, capture_output=True, text=True)
+    assert cut.returncode == 2, "what is there has whole addresses"
+    assert "--truncate-ip" in cut.stderr
     path.write_bytes(b"{}")
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 2

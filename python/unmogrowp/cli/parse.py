@@ -106,7 +106,8 @@ def _into_parts(options: argparse.Namespace) -> int:
             f"`--rejects` is of no use with the folder `{options.output}`\n"
             "hint: the rejects are written into it, too"
         )
-    parts = Parts.of(options.output, options.files)
+    same = {"app": options.app, "truncate_ip": options.truncate_ip}
+    parts = Parts.of(options.output, options.files, same)
     for path in options.files[parts.file :]:
         for pieces, piece in _pieces(path, options, start=(parts.rows, parts.bytes)):
             parts.keep(piece, pieces.place)

@@ -31,6 +31,8 @@ class Parts:
     folder: Path
     sources: list[list[str | int]]
     """Name, bytes and time of change of each file."""
+    options: dict[str, str | bool | None]
+    """What else decides what an event becomes."""
     file: int = 0
     """How many files are done."""
     rows: int = 0
@@ -41,11 +43,11 @@ class Parts:
     rejects: int = 0
 
     @classmethod
-    def of(cls, folder: Path, files: list[Path]) -> Self:
+    def of(cls, folder: Path, files: list[Path], options: dict[str, str | bool | None]) -> Self:
         """Go on where the folder says, or begin.
 
         Raises:
-            UsageError: It holds parts of other files.
+            UsageError: It holds parts of other files, or was begun with other options.
         """
         sources: list[list[str | int]] = []
         for path in files:
@@ -54,12 +56,17 @@ class Parts:
             sources.append([str(path), *([stat.st_size, stat.st_mtime_ns] if stat else [])])
         progress = folder / PROGRESS
         if not progress.exists():
-            return cls(folder, sources)
+            return cls(folder, sources, options)
         kept = json.loads(progress.read_text())
         if kept["sources"] != sources:
             raise UsageError(
                 f"`{folder}` holds what became of other files, or these have changed since\n"
                 "hint: choose another folder, or remove this one"
+            )
+        if kept["options"] != options:
+            raise UsageError(
+                f"`{folder}` was begun with another `--app` or `--truncate-ip`\n"
+                "hint: give the same ones, or choose another folder"
             )
         return cls(folder, **kept)
 
