@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use libdeflater::Decompressor as Inflate;
 use thiserror::Error;
@@ -125,14 +125,22 @@ pub fn stream(
         _ => announced,
     };
     let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(first).chain(source));
-    Ok(Ok(match found {
-        Encoding::Plain => Box::new(whole),
-        Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
-        Encoding::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(whole)),
-        Encoding::Deflate => Box::new(flate2::bufread::DeflateDecoder::new(whole)),
-        Encoding::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
-        Encoding::Brotli => Box::new(brotli_decompressor::Decompressor::new(whole, BUFFER_BYTES)),
-    }))
+    decoder(whole, found).map(Ok)
+}
+
+/// What undoes an encoding as bytes come.
+fn decoder<'s>(
+    source: impl BufRead + Send + 's,
+    encoding: Encoding,
+) -> io::Result<Box<dyn Read + Send + 's>> {
+    Ok(match encoding {
+        Encoding::Plain => Box::new(source),
+        Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
+        Encoding::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(source)),
+        Encoding::Deflate => Box::new(flate2::bufread::DeflateDecoder::new(source)),
+        Encoding::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(source)?),
+        Encoding::Brotli => Box::new(brotli_decompressor::Decompressor::new(source, BUFFER_BYTES)),
+    })
 }
 
 /// Try the announced encoding; a body that is JSON to the eye was never compressed.
@@ -200,22 +208,12 @@ fn unpack(body: &[u8], encoding: Encoding, limit: usize) -> Result<Vec<u8>, Deco
     if let Some(plain) = at_once(body, encoding, limit) {
         return Ok(plain);
     }
+    // Some call it deflate with the zlib wrapper, some without.
+    let is_wrapped = Encoding::by_magic(body) == Some(Encoding::Zlib);
+    let found = if encoding == Encoding::Deflate && is_wrapped { Encoding::Zlib } else { encoding };
     let room = body.len().saturating_mul(RATIO).min(limit.saturating_add(1)).min(ROOM_BYTES_MAX);
-    let read = |reader: &mut dyn Read| read_capped(reader, encoding, limit, room);
-    match encoding {
-        Encoding::Plain => Ok(body.to_vec()),
-        Encoding::Gzip => read(&mut flate2::bufread::MultiGzDecoder::new(body)),
-        Encoding::Zlib => read(&mut flate2::bufread::ZlibDecoder::new(body)),
-        Encoding::Deflate if Encoding::by_magic(body) == Some(Encoding::Zlib) => {
-            unpack(body, Encoding::Zlib, limit)
-        }
-        Encoding::Deflate => read(&mut flate2::bufread::DeflateDecoder::new(body)),
-        Encoding::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(body);
-            read(&mut decoder.map_err(|error| broken(encoding, &error))?)
-        }
-        Encoding::Brotli => read(&mut brotli_decompressor::Decompressor::new(body, BUFFER_BYTES)),
-    }
+    let mut reader = decoder(body, found).map_err(|error| broken(found, &error))?;
+    read_capped(reader.as_mut(), found, limit, room)
 }
 
 const BUFFER_BYTES: usize = 65_536;

@@ -59,7 +59,6 @@ impl Outbox {
 }
 
 /// Where the answer to a request is waited for, and by which name.
-#[derive(Clone)]
 pub(crate) struct Return {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) token: u64,

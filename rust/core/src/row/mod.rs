@@ -75,9 +75,6 @@ impl Flags {
     const ALL: u64 = Self::FIRST | Self::NO_SKEW | Self::SAME_RECEIPT | Self::IPV4;
 }
 
-/// What IPv4 addresses begin with as IPv6 ones.
-const IPV4_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
-
 /// Why bytes are no rows.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RowError {

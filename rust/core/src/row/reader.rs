@@ -1,6 +1,7 @@
 //! Bytes of a payload in, the values of its rows out.
 
-use super::{Flags, IPV4_PREFIX, LABEL_BYTES_MIN, ORDER, ROWS_VERSION, RowError, VERSION};
+use super::{Flags, LABEL_BYTES_MIN, ORDER, ROWS_VERSION, RowError, VERSION};
+use crate::parse::ip::MAPPED;
 use crate::schema::{COLUMNS, Kind, at};
 
 /// Bytes read from the front.
@@ -167,7 +168,7 @@ impl<'a> Rows<'a> {
             return self.reader.array();
         }
         let mut address = [0; 16];
-        address[..12].copy_from_slice(&IPV4_PREFIX);
+        address[..12].copy_from_slice(&MAPPED);
         address[12..].copy_from_slice(&self.reader.array::<4>()?);
         Some(address)
     }

@@ -1,8 +1,9 @@
 //! The values of rows in, the bytes of a payload out.
 
 use super::pen::{Pen, Text};
-use super::{Flags, IPV4_PREFIX, LABEL_BYTES_MIN};
+use super::{Flags, LABEL_BYTES_MIN};
 use crate::parse::WIDTH;
+use crate::parse::ip::MAPPED;
 use crate::schema::at;
 
 /// Labels that are looked for at once. A label that another one displaced is spelled out again, so
@@ -82,7 +83,7 @@ impl Writer {
     #[inline]
     pub(crate) fn fixed(&mut self, column: usize, value: [u8; 16], pen: &mut Pen<'_>) {
         match value {
-            [prefix @ .., a, b, c, d] if column == at::IP && prefix == IPV4_PREFIX => {
+            [prefix @ .., a, b, c, d] if column == at::IP && prefix == MAPPED => {
                 self.word |= Flags::IPV4;
                 pen.put([a, b, c, d]);
             }
