@@ -43,16 +43,7 @@ pub fn compare(
         });
     }
     let grid = Grid::new(journeys);
-    let make = || (Totals::new(&grid, columns.len()), Desk::default());
-    let made = journeys.fold(Who::Converting, effort, make, |(totals, desk), person| {
-        let mut scratch = std::mem::take(&mut desk.scratch);
-        person.journeys(journeys.lens(), &mut scratch, |index, journey| {
-            totals.journey(index, &journey, &columns, desk);
-        });
-        desk.scratch = scratch;
-    })?;
-    let totals = made.into_iter().map(|(totals, _)| totals);
-    let totals = totals.reduce(Totals::join).unwrap_or_else(|| Totals::new(&grid, columns.len()));
+    let totals = Totals::gather(&grid, &columns, effort)?;
     let made = bootstrap.map(|bootstrap| intervals(&grid, models, bootstrap, effort));
     Ok(totals.finish(models, &columns, made.transpose()?.as_deref())?)
 }
@@ -169,6 +160,58 @@ impl<'a> Totals<'a> {
         }
     }
 
+    fn gather(
+        grid: &'a Grid<'a>,
+        columns: &[Column<'_>],
+        effort: Effort<'_>,
+    ) -> Result<Self, TableError> {
+        let journeys = grid.journeys;
+        let make = || (Self::new(grid, columns.len()), Desk::default());
+        if let Some(paths) = journeys.path_lengths()
+            && columns.iter().all(|column| matches!(column, Column::Whole(_)))
+        {
+            let (mut totals, _) = make();
+            for (index, length) in paths.enumerate() {
+                let _ = totals.count(index, length > 0);
+            }
+            return Ok(totals);
+        }
+        let made = journeys.fold(Who::Converting, effort, make, |(totals, desk), person| {
+            let mut scratch = std::mem::take(&mut desk.scratch);
+            person.journeys(journeys.lens(), &mut scratch, |index, journey| {
+                totals.journey(index, &journey, columns, desk);
+            });
+            desk.scratch = scratch;
+        })?;
+        let made = made.into_iter().map(|(totals, _)| totals);
+        Ok(made.reduce(Totals::join).unwrap_or_else(|| make().0))
+    }
+
+    /// Count a conversion with what it is worth; without touches, it is unattributed by each model.
+    fn count(&mut self, index: usize, has_touches: bool) -> Worth {
+        let grid = self.grid;
+        let place = grid.place(index);
+        let values = grid.journeys.conversions().values.as_ref();
+        let worth = Worth {
+            conversions: grid.journeys.weight(index),
+            value: values.map(|values| values[index]),
+        };
+        if has_touches {
+            let attributed = &mut self.attributed[place];
+            attributed.0.add(worth.conversions);
+            attributed.1.add(worth.value.unwrap_or_default());
+        } else {
+            let cell = grid.cell(grid.unattributed(), place) * self.models;
+            for cell in cell..cell + self.models {
+                self.conversions[cell].add(worth.conversions);
+                if let Some(value) = worth.value {
+                    self.values[cell].add(value);
+                }
+            }
+        }
+        worth
+    }
+
     /// Share a conversion among its touches by every rule.
     fn journey(
         &mut self,
@@ -179,29 +222,21 @@ impl<'a> Totals<'a> {
     ) {
         let grid = self.grid;
         let place = grid.place(index);
-        let worth = Worth {
-            conversions: grid.journeys.weight(index),
-            value: grid.journeys.conversions().values.as_ref().map(|values| values[index]),
-        };
-        let cell = |slot| grid.cell(slot, place) * self.models;
+        let worth = self.count(index, !journey.touches.is_empty());
         if journey.touches.is_empty() {
-            let cell = cell(grid.unattributed());
-            (0..columns.len()).for_each(|model| self.add(cell + model, 1.0, worth));
             return;
         }
-        let attributed = &mut self.attributed[place];
-        attributed.0.add(worth.conversions);
-        attributed.1.add(worth.value.unwrap_or_default());
         let Desk { cells, weights, .. } = desk;
         cells.clear();
-        cells.extend(journey.touches.iter().map(|touch| cell(grid.slot(touch.channel()))));
+        let cell = |touch: &Touch| grid.cell(grid.slot(touch.channel()), place) * self.models;
+        cells.extend(journey.touches.iter().map(cell));
         weights.resize(journey.touches.len(), 0.0);
         for (model, column) in columns.iter().enumerate() {
             let Column::Touches(rule) = column else { continue };
             rule.weigh(journey, weights);
-            for (cell, weight) in cells.iter().zip(&*weights).filter(|(_, weight)| **weight != 0.0)
-            {
-                self.add(cell + model, *weight, worth);
+            share(&mut self.conversions[model..], cells, weights, worth.conversions);
+            if let Some(value) = worth.value {
+                share(&mut self.values[model..], cells, weights, value);
             }
         }
     }
@@ -217,13 +252,6 @@ impl<'a> Totals<'a> {
             own.1.join(other.1);
         }
         self
-    }
-
-    fn add(&mut self, cell: usize, share: f64, worth: Worth) {
-        self.conversions[cell].add(share * worth.conversions);
-        if let Some(value) = worth.value {
-            self.values[cell].add(share * value);
-        }
     }
 
     /// Slots in order of their rows, with what the row is called.
@@ -304,6 +332,13 @@ impl<'a> Totals<'a> {
         };
         let places = (0..rows.len()).flat_map(|row| (0..each).map(move |place| (row, place)));
         Some(places.map(|(row, place)| cell(row, place)).collect())
+    }
+}
+
+/// Add to each touch's cell its share of `worth`.
+fn share(sums: &mut [ExactSum], cells: &[usize], weights: &[f64], worth: f64) {
+    for (cell, weight) in cells.iter().zip(weights).filter(|(_, weight)| **weight != 0.0) {
+        sums[*cell].add(weight * worth);
     }
 }
 

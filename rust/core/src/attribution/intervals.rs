@@ -227,7 +227,7 @@ impl Resampled<'_> {
         let ranks = Ranks::new(grid.journeys.channels());
         let slots: Vec<usize> =
             grid.journeys.channels().in_order().iter().map(|(slot, _)| *slot).collect();
-        let study = Study { ranks, paths: counted.paths(&traffic.paths), moves: None };
+        let study = Study::of(ranks, counted.paths(&traffic.paths));
         let attributed = counted.attributed();
         let mut credit = vec![0.0; models.len() * grid.cells()];
         // One thread per resample is enough.

@@ -5,16 +5,11 @@
 //! inverse gives every effect: a path that meets channel `k` does so first with probability
 //! `N[s,k] / N[k,k]`, and converts from there with `b[k]` (Anderl et al. 2016 define the effect).
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use hashbrown::HashMap;
-
+use super::chain::Chain;
 use super::dense::Matrix;
 use super::paths::{Paths, Ranks};
-use crate::column::{Map, TableError, narrow};
-use crate::journey::{Effort, Journeys, Who};
-use crate::threads::side_by_side;
+use crate::column::TableError;
+use crate::journey::{Effort, Journeys};
 
 /// What happens to paths that meet a removed channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +30,19 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
+    /// Of a chain that was counted without telling paths apart.
+    pub(crate) fn of_chain(
+        chain: &Chain,
+        channels: usize,
+        effort: Effort<'_>,
+    ) -> Result<Self, TableError> {
+        let (conversions, all) = chain.counts();
+        if conversions == 0.0 {
+            return Ok(Self { p_conversion: 0.0, effects: vec![0.0; channels] });
+        }
+        Ok(Self { p_conversion: conversions / all, effects: chain.effects(channels, effort)? })
+    }
+
     /// Of order 1, paths ending where they meet a removed channel: all that needs is how often
     /// which channel followed which.
     pub(crate) fn of_moves(moves: &Moves, effort: Effort<'_>) -> Result<Self, TableError> {
@@ -62,7 +70,9 @@ impl Effects {
             Removal::RedirectToNull if order == 1 && paths.channels <= DENSE_MAX => {
                 inverted(&Moves::of_paths(paths), effort)?
             }
-            Removal::RedirectToNull => Chain::new(paths, order).effects(paths.channels, effort)?,
+            Removal::RedirectToNull => {
+                Chain::of_paths(paths, order).effects(paths.channels, effort)?
+            }
         };
         // The chain converts as often as its paths did, whatever its order.
         Ok(Self { p_conversion: conversions / all, effects })
@@ -123,20 +133,11 @@ impl Moves {
         ranks: &Ranks,
         effort: Effort<'_>,
     ) -> Result<Self, TableError> {
-        let make = || (Self::new(ranks.len), Vec::new());
-        let made = journeys.fold(Who::All, effort, make, |(moves, scratch), person| {
-            person.journeys(journeys.lens(), scratch, |index, journey| {
-                if !journey.touches.is_empty() {
-                    let path = journey.touches.iter().map(|touch| ranks.rank(touch.channel()));
-                    moves.add(path, journeys.weight(index), journeys.nulls(index));
-                }
-            });
-            person.unconverted(journeys.lens(), |touches| {
-                moves.add(touches.map(|touch| ranks.rank(touch.channel())), 0.0, 1.0);
-            });
+        let make = || Self::new(ranks.len);
+        let made = journeys.fold_paths(effort, make, |moves, tags, conversions, nulls| {
+            moves.add(tags.iter().map(|tag| ranks.rank(tag.channel())), conversions, nulls);
         })?;
-        let made = made.into_iter().map(|(moves, _)| moves);
-        Ok(made.reduce(|all, other| all.join(&other)).unwrap_or_else(|| Self::new(ranks.len)))
+        Ok(made.into_iter().reduce(|all, other| all.join(&other)).unwrap_or_else(make))
     }
 
     fn add(&mut self, path: impl Iterator<Item = u32>, conversions: f64, nulls: f64) {
@@ -191,122 +192,4 @@ fn inverted(moves: &Moves, effort: Effort<'_>) -> Result<Vec<f64>, TableError> {
         if met == 0.0 { 0.0 } else { met / visits.row(state)[state] * reach(state) / from_start }
     };
     Ok((1..size).map(effect).collect())
-}
-
-/// A chain of any order: states by number, the start first.
-struct Chain {
-    /// By state: which touches it is made of.
-    touches: Vec<Vec<u32>>,
-    /// By state: where to and with what probability.
-    moves: Vec<Vec<(u32, f64)>>,
-    converts: Vec<f64>,
-}
-
-/// A sweep that moves no probability by more than this was the last.
-const SETTLED: f64 = 1e-16;
-const SWEEPS_MAX: usize = 100_000;
-
-impl Chain {
-    fn new(paths: &Paths, order: usize) -> Self {
-        let mut states: HashMap<Vec<u32>, u32, foldhash::fast::FixedState> = HashMap::default();
-        let mut next_of: Map<(u32, u32), u32> = Map::default();
-        let mut touches: Vec<Vec<u32>> = vec![Vec::new()];
-        let mut counts: Vec<Map<u32, f64>> = vec![Map::default()];
-        let mut converts = vec![0.0];
-        let mut ends = vec![0.0];
-        for (path, conversions, nulls) in paths.iter() {
-            let mut state = 0;
-            for channel in path {
-                let next = *next_of.entry((state, *channel)).or_insert_with(|| {
-                    let last = &touches[state as usize];
-                    let skipped = (last.len() + 1).saturating_sub(order);
-                    let mut made = last[skipped..].to_vec();
-                    made.push(*channel);
-                    *states.entry(made).or_insert_with_key(|made| {
-                        touches.push(made.clone());
-                        counts.push(Map::default());
-                        converts.push(0.0);
-                        ends.push(0.0);
-                        narrow(touches.len() - 1)
-                    })
-                });
-                *counts[state as usize].entry(next).or_default() += conversions + nulls;
-                state = next;
-            }
-            converts[state as usize] += conversions;
-            ends[state as usize] += nulls;
-        }
-        let mut moves = Vec::with_capacity(counts.len());
-        for (state, counts) in counts.into_iter().enumerate() {
-            let mut row: Vec<(u32, f64)> = counts.into_iter().collect();
-            row.sort_unstable_by_key(|(next, _)| *next);
-            let moved: f64 = row.iter().map(|(_, count)| count).sum();
-            let total = moved + converts[state] + ends[state];
-            if total > 0.0 {
-                for (_, count) in &mut row {
-                    *count /= total;
-                }
-                converts[state] /= total;
-            }
-            moves.push(row);
-        }
-        Self { touches, moves, converts }
-    }
-
-    /// The effect of each channel, as many at once as there are threads.
-    fn effects(&self, channels: usize, effort: Effort<'_>) -> Result<Vec<f64>, TableError> {
-        let whole =
-            self.reach(&vec![false; self.moves.len()], vec![0.0; self.moves.len()], effort)?;
-        let from_start = whole[0];
-        let effects = Mutex::new(vec![0.0; channels]);
-        let taken = AtomicUsize::new(0);
-        let work = || -> Result<(), TableError> {
-            loop {
-                let channel = taken.fetch_add(1, Ordering::Relaxed);
-                if channel >= channels {
-                    return Ok(());
-                }
-                let number = narrow(channel);
-                let is_gone: Vec<bool> =
-                    self.touches.iter().map(|touches| touches.contains(&number)).collect();
-                let without = self.reach(&is_gone, whole.clone(), effort)?[0];
-                let effect = (1.0 - without / from_start).max(0.0);
-                effects.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[channel] = effect;
-            }
-        };
-        side_by_side((0..effort.threads.max(1)).map(|_| work))
-            .into_iter()
-            .collect::<Result<(), _>>()?;
-        Ok(effects.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    /// Probability to convert from each state when those that are gone end paths, from a guess that
-    /// is no lower: every sweep brings it down to the solution of `b = Q b + r`.
-    fn reach(
-        &self,
-        is_gone: &[bool],
-        mut guess: Vec<f64>,
-        effort: Effort<'_>,
-    ) -> Result<Vec<f64>, TableError> {
-        for (chance, is_gone) in guess.iter_mut().zip(is_gone) {
-            if *is_gone {
-                *chance = 0.0;
-            }
-        }
-        for _ in 0..SWEEPS_MAX {
-            effort.go_on()?;
-            let mut moved: f64 = 0.0;
-            // From the ends of paths to their start, since that is how chances travel.
-            for state in (0..guess.len()).rev().filter(|state| !is_gone[*state]) {
-                let later = self.moves[state].iter().map(|(next, p)| p * guess[*next as usize]);
-                let chance = self.converts[state] + later.sum::<f64>();
-                moved = moved.max((chance - guess[state]).abs());
-                guess[state] = chance;
-            }
-            if moved <= SETTLED {
-                break;
-            }
-        }
-        Ok(guess)
-    }
 }

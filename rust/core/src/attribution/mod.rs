@@ -1,5 +1,6 @@
 //! Journeys in, credit out: how each conversion is shared among its touches.
 
+mod chain;
 mod compare;
 mod counterfactual;
 mod credits;
@@ -17,6 +18,9 @@ mod spread;
 pub(crate) mod sum;
 mod touches;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use thiserror::Error;
 
 pub use compare::compare;
@@ -30,6 +34,7 @@ pub use removal::removal_effects;
 pub use spread::spread;
 pub use touches::attribute;
 
+use chain::Chain;
 use markov::{Effects, Moves};
 use paths::{Paths, Ranks};
 
@@ -258,9 +263,12 @@ impl Model {
         Ok(Self::Shapley { game })
     }
 
-    /// Whether it is the chain of which only moves must be known.
-    fn is_first_order(&self) -> bool {
-        matches!(self, Self::Markov { order: 1, removal: Removal::RedirectToNull, .. })
+    /// Of a chain of which only moves must be known: its order.
+    fn chain_order(&self) -> Option<usize> {
+        match self {
+            Self::Markov { order, removal: Removal::RedirectToNull, .. } => Some(*order),
+            _ => None,
+        }
     }
 
     /// Whether it must tell paths apart.
@@ -308,6 +316,8 @@ pub(crate) struct Study {
     ranks: Ranks,
     paths: Paths,
     moves: Option<Moves>,
+    /// By order.
+    chains: BTreeMap<usize, Chain>,
 }
 
 impl Study {
@@ -317,17 +327,16 @@ impl Study {
         effort: Effort<'_>,
     ) -> Result<Self, TableError> {
         let ranks = Ranks::new(journeys.channels());
-        // Fractions would show in which order they were summed, save among sorted paths.
-        let is_quick = ranks.len <= markov::DENSE_MAX && journeys.is_counted_in_wholes();
-        let mut study = Self { ranks, paths: Paths::default(), moves: None };
-        let (mut has_moves, mut has_paths) = (false, false);
+        let mut study = Self::of(ranks, Paths::default());
+        let mut has_paths = false;
         for model in models {
-            let needs_moves = is_quick && model.is_first_order();
-            has_moves |= needs_moves;
-            has_paths |= model.needs_paths() && !needs_moves;
-        }
-        if has_moves {
-            study.moves = Some(Moves::gather(journeys, &study.ranks, effort)?);
+            match model.chain_order() {
+                // Fractions would show in which order they were summed, save among sorted paths.
+                Some(order) if journeys.is_counted_in_wholes() => {
+                    study.count(journeys, order, effort)?;
+                }
+                _ => has_paths |= model.needs_paths(),
+            }
         }
         if has_paths {
             study.paths = Paths::gather(journeys, &study.ranks, effort)?;
@@ -335,15 +344,42 @@ impl Study {
         Ok(study)
     }
 
+    /// Of paths that were told apart.
+    fn of(ranks: Ranks, paths: Paths) -> Self {
+        Self { ranks, paths, moves: None, chains: BTreeMap::new() }
+    }
+
+    /// Count the moves of a chain without telling paths apart.
+    fn count(
+        &mut self,
+        journeys: &Journeys,
+        order: usize,
+        effort: Effort<'_>,
+    ) -> Result<(), TableError> {
+        if order == 1 && self.ranks.len <= markov::DENSE_MAX {
+            if self.moves.is_none() {
+                self.moves = Some(Moves::gather(journeys, &self.ranks, effort)?);
+            }
+        } else if let Entry::Vacant(free) = self.chains.entry(order) {
+            free.insert(Chain::gather(journeys, &self.ranks, order, effort)?);
+        }
+        Ok(())
+    }
+
     /// The removal effects of a chain.
     fn effects(&self, model: &Model, effort: Effort<'_>) -> Result<Effects, ModelError> {
         let Model::Markov { order, removal, .. } = *model else {
             return Err(ModelError::NotMarkov);
         };
-        Ok(match &self.moves {
-            Some(moves) if model.is_first_order() => Effects::of_moves(moves, effort)?,
-            _ => Effects::new(&self.paths, order, removal, effort)?,
-        })
+        if removal == Removal::RedirectToNull {
+            if let (1, Some(moves)) = (order, &self.moves) {
+                return Ok(Effects::of_moves(moves, effort)?);
+            }
+            if let Some(chain) = self.chains.get(&order) {
+                return Ok(Effects::of_chain(chain, self.ranks.len, effort)?);
+            }
+        }
+        Ok(Effects::new(&self.paths, order, removal, effort)?)
     }
 
     /// By rank: the share of all attributed conversions that each channel earns, of a model that

@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::column::{TableError, narrow};
-use crate::journey::{Effort, Journeys, Labels, Person, Who};
+use crate::journey::{Effort, Journeys, Labels};
 
 /// Distinct paths.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub(crate) struct Paths {
 
 /// The number of each channel by name: nothing depends on who came first.
 pub(crate) struct Ranks {
-    /// By number of the journeys' own; the null channel's is the last.
+    /// By number of the journeys' own, from 1 on; the null channel is 0.
     of: Vec<u32>,
     pub(crate) len: usize,
 }
@@ -42,13 +42,13 @@ impl Ranks {
         let ordered = labels.in_order();
         let mut of = vec![0; labels.null() + 1];
         for (rank, (number, _)) in ordered.iter().enumerate() {
-            of[*number] = narrow(rank);
+            of[if *number == labels.null() { 0 } else { number + 1 }] = narrow(rank);
         }
         Self { of, len: ordered.len() }
     }
 
     pub(crate) fn rank(&self, channel: Option<u32>) -> u32 {
-        self.of[channel.map_or(self.of.len() - 1, |channel| channel as usize)]
+        self.of[channel.map_or(0, |channel| channel as usize + 1)]
     }
 }
 
@@ -136,10 +136,13 @@ impl Paths {
         ranks: &Ranks,
         effort: Effort<'_>,
     ) -> Result<Self, TableError> {
-        let make = || (Found::default(), Scratch::default());
-        let made = journeys.fold(Who::All, effort, make, |(found, scratch), person| {
-            scratch.person(journeys, ranks, &person, found);
-        })?;
+        let make = || (Found::default(), Vec::new());
+        let made =
+            journeys.fold_paths(effort, make, |(found, path), tags, conversions, nulls| {
+                path.clear();
+                path.extend(tags.iter().map(|tag| ranks.rank(tag.channel())));
+                let _ = found.add(path, conversions, nulls);
+            })?;
         // Counts of events are whole numbers, whose sums no order changes; aggregated paths, whose
         // counts may be any, are read by one thread.
         let mut all = Found::default();
@@ -223,36 +226,5 @@ impl Paths {
     /// Each path with how often it converted and how often it did not.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u32], f64, f64)> {
         (0..self.len()).map(|index| (self.path(index), self.conversions[index], self.nulls[index]))
-    }
-}
-
-/// Memory kept between people.
-#[derive(Default)]
-struct Scratch {
-    touches: Vec<crate::journey::Touch>,
-    path: Vec<u32>,
-}
-
-impl Scratch {
-    fn person(
-        &mut self,
-        journeys: &Journeys,
-        ranks: &Ranks,
-        person: &Person<'_>,
-        found: &mut Found,
-    ) {
-        let Self { touches, path } = self;
-        person.journeys(journeys.lens(), touches, |index, journey| {
-            if !journey.touches.is_empty() {
-                path.clear();
-                path.extend(journey.touches.iter().map(|touch| ranks.rank(touch.channel())));
-                let _ = found.add(path, journeys.weight(index), journeys.nulls(index));
-            }
-        });
-        person.unconverted(journeys.lens(), |touches| {
-            path.clear();
-            path.extend(touches.map(|touch| ranks.rank(touch.channel())));
-            let _ = found.add(path, 0.0, 1.0);
-        });
     }
 }

@@ -22,6 +22,7 @@ const PENDING_MAX: u32 = 1 << 30;
 const LOWEST_EXPONENT: i32 = -1074;
 
 impl ExactSum {
+    #[inline]
     pub(crate) fn add(&mut self, value: f64) {
         debug_assert!(value.is_finite());
         let bits = value.to_bits();
@@ -40,6 +41,7 @@ impl ExactSum {
     }
 
     /// Add `digits`, which stand `position` bits above the smallest float's.
+    #[inline(never)]
     fn add_digits(&mut self, position: usize, digits: u64, is_negative: bool) {
         if digits == 0 {
             return;

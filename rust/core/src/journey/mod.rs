@@ -10,6 +10,7 @@ mod paths;
 mod person;
 mod read;
 mod row;
+mod trail;
 mod walk;
 
 use std::fmt::{self, Debug, Formatter};
@@ -19,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::{ArrayRef, Int64Array};
 
 use group::People;
+use trail::Trails;
 use walk::Walk;
 
 pub use events::{EventSettings, read_events};
@@ -133,7 +135,7 @@ impl Tag {
         self.0 & !Self::CONVERSION
     }
 
-    fn channel(self) -> Option<u32> {
+    pub(crate) fn channel(self) -> Option<u32> {
         (self.payload() >> Self::FLAG_BITS).checked_sub(1)
     }
 
@@ -234,6 +236,8 @@ pub struct Conversions {
     pub weights: Option<Vec<f64>>,
     /// How often each one's path ended without a conversion; none: never.
     pub nulls: Option<Vec<f64>>,
+    /// See [`Journeys::is_counted_in_wholes`].
+    are_counts_whole: bool,
 }
 
 impl Conversions {
@@ -247,6 +251,7 @@ impl Conversions {
             currencies: None,
             weights: None,
             nulls: None,
+            are_counts_whole: true,
         }
     }
 
@@ -316,7 +321,7 @@ enum Source {
     /// People who converted, at least, and who else there is.
     Filed(Box<dyn People>, Everybody),
     /// Aggregated paths: as many people as there are paths.
-    Paths(Laid),
+    Paths(Trails),
 }
 
 /// Files everybody's rows anew.
@@ -404,16 +409,77 @@ impl Journeys {
             self.each(&crowd, who, effort, &taken, &mut |person| take(&mut made, person));
             made
         };
-        let threads = effort.threads.min(crowd.drawer_count()).max(1);
-        let made = side_by_side((0..threads).map(|_| work));
+        let made = side_by_side((0..self.threads(&crowd, effort)).map(|_| work));
         effort.go_on()?;
         Ok(made)
+    }
+
+    /// Go through the paths of all journeys with touches on several threads: the tags of their
+    /// touches, how often they converted, and how often they did not.
+    pub(crate) fn fold_paths<T: Send>(
+        &self,
+        effort: Effort<'_>,
+        make: impl Fn() -> T + Sync,
+        take: impl Fn(&mut T, &[Tag], f64, f64) + Sync,
+    ) -> Result<Vec<T>, TableError> {
+        let Source::Paths(trails) = &self.source else {
+            return self.fold_paths_of_people(effort, make, take);
+        };
+        let taken = AtomicUsize::new(0);
+        let work = || {
+            let mut made = make();
+            loop {
+                let drawer = taken.fetch_add(1, Ordering::Relaxed);
+                if drawer >= trails.drawer_count() || effort.go_on().is_err() {
+                    return made;
+                }
+                for index in trails.drawer(drawer) {
+                    let tags = trails.tags(index);
+                    if !tags.is_empty() {
+                        take(&mut made, tags, self.weight(index), self.nulls(index));
+                    }
+                }
+            }
+        };
+        let made = side_by_side((0..self.threads(&Crowd::Paths(trails), effort)).map(|_| work));
+        effort.go_on()?;
+        Ok(made)
+    }
+
+    fn fold_paths_of_people<T: Send>(
+        &self,
+        effort: Effort<'_>,
+        make: impl Fn() -> T + Sync,
+        take: impl Fn(&mut T, &[Tag], f64, f64) + Sync,
+    ) -> Result<Vec<T>, TableError> {
+        let make = || (make(), Vec::new(), Vec::new());
+        let made = self.fold(Who::All, effort, make, |(made, scratch, tags), person| {
+            person.journeys(&self.lens, scratch, |index, journey| {
+                tags.clear();
+                tags.extend(journey.touches.iter().map(|touch| touch.0.tag));
+                if !tags.is_empty() {
+                    take(made, tags, self.weight(index), self.nulls(index));
+                }
+            });
+            person.unconverted(&self.lens, |touches| {
+                tags.clear();
+                tags.extend(touches.map(|touch| touch.0.tag));
+                take(made, tags, 0.0, 1.0);
+            });
+        })?;
+        Ok(made.into_iter().map(|(made, ..)| made).collect())
+    }
+
+    /// How many threads go through people: one where sums of fractions would show who summed them.
+    fn threads(&self, crowd: &Crowd<'_>, effort: Effort<'_>) -> usize {
+        let most = effort.threads.min(crowd.drawer_count()).max(1);
+        if most > 1 && !self.is_counted_in_wholes() { 1 } else { most }
     }
 
     /// Those who are meant.
     fn crowd(&self, who: Who, effort: Effort<'_>) -> Result<Crowd<'_>, TableError> {
         match &self.source {
-            Source::Paths(laid) => Ok(Crowd::Paths(laid)),
+            Source::Paths(trails) => Ok(Crowd::Paths(trails)),
             Source::Filed(_, Everybody::Later(file, filed)) if who == Who::All => {
                 if filed.get().is_none() {
                     let _ = filed.set(file(effort)?);
@@ -443,9 +509,15 @@ impl Journeys {
                 let mut walk = Walk::new(&self.conversions.names, &self.lens, self.policy);
                 people.each(who, &mut next, &mut walk, take);
             }
-            Crowd::Paths(laid) => {
-                while next().is_some() {
-                    laid.each(take);
+            Crowd::Paths(trails) => {
+                while let Some(drawer) = next() {
+                    let paths = trails.drawer(drawer);
+                    match who {
+                        Who::All => trails.each(paths, take),
+                        Who::Converting => {
+                            trails.each(paths.filter(|index| self.is_worth(*index)), take);
+                        }
+                    }
                 }
             }
         }
@@ -453,9 +525,6 @@ impl Journeys {
 
     /// The touches of all who converted, in order, kept from the first call on.
     fn laid(&self, effort: Effort<'_>) -> Result<&Laid, TableError> {
-        if let Source::Paths(laid) = &self.source {
-            return Ok(laid);
-        }
         if let Some(laid) = self.laid.get() {
             return Ok(laid);
         }
@@ -476,8 +545,13 @@ impl Journeys {
         effort: Effort<'_>,
         mut take: impl FnMut(usize, Journey<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let laid = self.laid(effort)?;
         let mut scratch = Vec::new();
+        if let Source::Paths(trails) = &self.source {
+            return (0..trails.len()).try_for_each(|index| {
+                take(index, Journey { touches: trails.touches(index, &mut scratch), time: 0 })
+            });
+        }
+        let laid = self.laid(effort)?;
         for (index, span) in laid.spans.iter().enumerate() {
             let touches = &laid.touches[span.start as usize..span.stop as usize];
             take(index, self.lens.journey(touches, span.time, &mut scratch))?;
@@ -489,8 +563,14 @@ impl Journeys {
     pub fn touch_count(&self) -> usize {
         match &self.source {
             Source::Filed(people, _) => people.extent().touches,
-            Source::Paths(laid) => laid.touches.len(),
+            Source::Paths(trails) => trails.touch_count(),
         }
+    }
+
+    /// Of aggregated paths: how many touches each has.
+    pub(crate) fn path_lengths(&self) -> Option<impl Iterator<Item = usize>> {
+        let Source::Paths(trails) = &self.source else { return None };
+        Some((0..trails.len()).map(|index| trails.tags(index).len()))
     }
 
     /// Channels by number.
@@ -530,6 +610,13 @@ impl Journeys {
         self.conversions.weights.as_ref().map_or(1.0, |weights| weights[index])
     }
 
+    /// Whether there is anything to share of the one numbered `index`.
+    #[inline]
+    fn is_worth(&self, index: usize) -> bool {
+        let values = self.conversions.values.as_ref();
+        self.weight(index) != 0.0 || values.is_some_and(|values| values[index] != 0.0)
+    }
+
     /// How often the path of the one numbered `index` ended without a conversion.
     pub(crate) fn nulls(&self, index: usize) -> f64 {
         self.conversions.nulls.as_ref().map_or(0.0, |nulls| nulls[index])
@@ -538,11 +625,7 @@ impl Journeys {
     /// Whether all counts of conversions and journeys without one are whole numbers, few enough
     /// that their sums are exact in any order.
     pub(crate) fn is_counted_in_wholes(&self) -> bool {
-        let counts = [&self.conversions.weights, &self.conversions.nulls];
-        counts.into_iter().flatten().all(|counts| {
-            counts.iter().all(|count| count.fract() == 0.0)
-                && counts.iter().sum::<f64>() < 2_f64.powi(52)
-        })
+        self.conversions.are_counts_whole
     }
 
     /// How far back its conversions look.
@@ -565,14 +648,14 @@ impl Journeys {
 /// People to go through.
 enum Crowd<'a> {
     Filed(&'a dyn People),
-    Paths(&'a Laid),
+    Paths(&'a Trails),
 }
 
 impl Crowd<'_> {
     fn drawer_count(&self) -> usize {
         match self {
             Self::Filed(people) => people.drawer_count(),
-            Self::Paths(_) => 1,
+            Self::Paths(trails) => trails.drawer_count(),
         }
     }
 }
@@ -584,15 +667,6 @@ impl Laid {
         for span in person.spans {
             let (start, stop) = (first + span.start, first + span.stop);
             self.spans[span.index as usize] = Span { start, stop, ..*span };
-        }
-    }
-
-    /// Call `take` with each path as a person who converted once.
-    fn each(&self, take: &mut dyn FnMut(Person<'_>)) {
-        for span in &self.spans {
-            let touches = &self.touches[span.start as usize..span.stop as usize];
-            let own = Span { start: 0, stop: narrow(touches.len()), ..*span };
-            take(Person { touches, spans: &[own] });
         }
     }
 }

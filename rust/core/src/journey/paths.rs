@@ -8,7 +8,8 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 
 use super::read::{Channels, next_first};
-use super::{Conversions, Journeys, Laid, Lens, Policy, Source, Span, Step, Tag, Touch};
+use super::trail::Trails;
+use super::{Conversions, Journeys, Lens, Policy, Source, Tag};
 use crate::column::{Bytes, Interner, NULL, TableError, find, first_null, narrow, numbers};
 
 /// Journeys of a table with columns `path` (text split at `separator`, or a list of text),
@@ -26,8 +27,7 @@ pub fn read_paths(
     let has_value = schema.index_of("value").is_ok();
     let mut paths = Paths {
         channels: Channels::new(true),
-        touches: Vec::new(),
-        spans: Vec::new(),
+        trails: Trails::default(),
         weights: Vec::new(),
         nulls: schema.index_of("nulls").is_ok().then(Vec::new),
         values: has_value.then(Vec::new),
@@ -40,7 +40,7 @@ pub fn read_paths(
         if stop.load(Ordering::Relaxed) {
             return Err(TableError::Cancelled);
         }
-        next_first(paths.spans.len(), batch.num_rows())?;
+        next_first(paths.trails.len(), batch.num_rows())?;
         paths.batch(batch)?;
     }
     Ok(paths.finish())
@@ -48,8 +48,7 @@ pub fn read_paths(
 
 struct Paths<'a> {
     channels: Channels,
-    touches: Vec<Touch>,
-    spans: Vec<Span>,
+    trails: Trails,
     weights: Vec<f64>,
     nulls: Option<Vec<f64>>,
     values: Option<Vec<f64>>,
@@ -60,7 +59,7 @@ struct Paths<'a> {
 
 impl Paths<'_> {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
-        let first = self.spans.len();
+        let first = self.trails.len();
         let conversions = find(batch, "conversions", "the number of conversions of each path")?;
         if let Some(row) = first_null(conversions) {
             return Err(TableError::Null { name: "conversions".to_owned(), row: first + row });
@@ -135,33 +134,33 @@ impl Paths<'_> {
     }
 
     fn path(&mut self, channels: Vec<u32>) -> Result<(), TableError> {
-        let row = self.spans.len();
-        let start = narrow(self.touches.len());
+        let row = self.trails.len();
         for channel in channels {
             self.channels.touch(channel, row)?;
-            let tag = Tag::touch(channel);
-            self.touches.push(Touch(Step { time: 0, row: narrow(row), tag }));
+            self.trails.push(Tag::touch(channel));
         }
         self.channels.fits()?;
-        if self.touches.len() >= NULL as usize {
+        if self.trails.touch_count() >= NULL as usize {
             return Err(TableError::TooMany { what: "touches", max: NULL });
         }
-        let stop = narrow(self.touches.len());
-        self.spans.push(Span { index: narrow(row), name: 0, start, stop, time: 0 });
+        self.trails.end();
         Ok(())
     }
 
     fn finish(self) -> Journeys {
-        let rows: Vec<u32> = (0..narrow(self.spans.len())).collect();
+        let rows: Vec<u32> = (0..narrow(self.trails.len())).collect();
+        let are_counts_whole =
+            are_whole(&self.weights) && self.nulls.as_deref().is_none_or(are_whole);
         let conversions = Conversions {
             values: self.values,
             weights: Some(self.weights),
             nulls: self.nulls,
+            are_counts_whole,
             currencies: self.currencies.map(|numbers| (numbers, self.currency_names.texts())),
             ..Conversions::unnamed(rows)
         };
         Journeys {
-            source: Source::Paths(Laid { touches: self.touches, spans: self.spans }),
+            source: Source::Paths(self.trails),
             laid: OnceLock::new(),
             channels: self.channels.finish(),
             conversions,
@@ -169,6 +168,11 @@ impl Paths<'_> {
             policy: Policy::Overlap,
         }
     }
+}
+
+/// Whether sums of counts are exact in any order.
+fn are_whole(counts: &[f64]) -> bool {
+    counts.iter().all(|count| count.fract() == 0.0) && counts.iter().sum::<f64>() < 2_f64.powi(52)
 }
 
 fn counts(array: &dyn Array, name: &str, first: usize) -> Result<Vec<f64>, TableError> {
