@@ -293,13 +293,6 @@ def test_what_cannot_be_meant_is_refused(make, said):
         make()
 
 
-def test_a_game_of_too_many_channels_says_what_to_do():
-    js = from_paths({(f"channel {number}",): (1, 1) for number in range(21)})
-    with pytest.raises(ValueError, match="at most 20 channels, got `21`\nhint: name rare"):
-        ug.compare(js, [ug.Shapley("conversion_rate")])
-    assert len(ug.compare(js, [ug.Shapley(), ug.Markov()])) == 22
-
-
 def test_a_long_path_is_no_trouble():
     path = [f"channel {number % 50}" for number in range(20_000)]
     js = ug.Journeys.from_paths(pa.table({"path": [path, path[1:]], "conversions": [1, 1]}))

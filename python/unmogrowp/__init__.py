@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         WShape,
         attribute,
         compare,
+        markov_orders,
         removal_effects,
     )
     from unmogrowp.cohorts import cohorts
@@ -61,6 +62,7 @@ _HOMES = {
     "Shapley": "attribution",
     "Counterfactual": "attribution",
     "removal_effects": "attribution",
+    "markov_orders": "attribution",
     "cohorts": "cohorts",
     "quality": "quality",
     "identities": "identities",
@@ -91,6 +93,7 @@ __all__ = [
     "identities",
     "info",
     "journeys",
+    "markov_orders",
     "parse",
     "parse_pieces",
     "quality",

@@ -31,6 +31,7 @@ __all__ = [
     "journeys",
     "journeys_from_paths",
     "journeys_of_events",
+    "markov_orders",
     "months",
     "native",
     "native_events",
@@ -326,7 +327,7 @@ class Rule:
         Shares for the ends.
         """
     @staticmethod
-    def shapley(game: str) -> Rule:
+    def shapley(game: str, samples: int, seed: int) -> Rule:
         """
         By what a channel adds to others.
         """
@@ -488,6 +489,11 @@ def journeys_of_events(
     """
     Journeys of canonical events: people by the ids seen together, touches by `event_type`; `cuts`
     are pairs of kind and id that link nobody.
+    """
+
+def markov_orders(journeys: Journeys, orders: Sequence[int], folds: int, seed: int) -> Batches:
+    """
+    One row per order of a chain: how well it foretells journeys it has not seen.
     """
 
 def months(batches: Batches, /) -> list[int]:

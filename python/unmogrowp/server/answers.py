@@ -244,7 +244,8 @@ def _columns(name: str, params: Params) -> list[str]:
     """The columns of a report, known before there is a row."""
     if name == "attribution":
         ends = ENDS if params.get("intervals") is not None else ()
-        return [str(params["group_by"]), "conversions", "value", "currency", *ends]
+        error = [paths.ERROR] if params["model"] == "shapley_conversion_rate" else []
+        return [str(params["group_by"]), "conversions", "value", "currency", *error, *ends]
     if name == "cohorts":
         return [str(params["by"]), "currency", "users"]
     return COLUMNS[name].split()

@@ -8,7 +8,7 @@ import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from unmogrowp.attribution import Model, compare
+from unmogrowp.attribution import Model, Shapley, compare
 from unmogrowp.journeys import Journeys
 from unmogrowp.table import Table
 from unmogrowp.warehouse import credit
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = " > "
 UNATTRIBUTED = "(unattributed)"
+ERROR = "conversions_standard_error"
 
 
 def attribution(
@@ -64,6 +65,10 @@ def attribution(
         "unattributed": summed([row for row in sums if not row["is_attributed"]]),
         "total": summed(sums),
     }
+    # Orders of more than twenty channels are sampled.
+    if isinstance(model, Shapley) and model.game == "conversion_rate":
+        for row, own in zip(report["rows"], rows, strict=True):
+            row[ERROR] = own.get(f"{name}_{ERROR}", 0.0)
     if intervals is not None:
         for row, own in zip(report["rows"], rows, strict=True):
             low, high = (own[f"{name}_conversions_{end}"] for end in ("low", "high"))

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use unmogrowp_core::attribution::{self, Bootstrap, Model, ModelError, Places};
+use unmogrowp_core::attribution::{self, Bootstrap, Folds, Model, ModelError, Places, Sampling};
 use unmogrowp_core::journey::EventSettings;
 
 use crate::door::{Door, effort};
@@ -57,8 +57,9 @@ impl Rule {
 
     /// By what a channel adds to others.
     #[staticmethod]
-    fn shapley(game: &str) -> PyResult<Self> {
-        Ok(Self(Model::shapley(game).map_err(Unfit)?))
+    fn shapley(game: &str, samples: usize, seed: u64) -> PyResult<Self> {
+        let sampling = Sampling::new(samples, seed).map_err(Unfit)?;
+        Ok(Self(Model::shapley(game, sampling).map_err(Unfit)?))
     }
 
     /// By what a path is without the touch.
@@ -72,6 +73,22 @@ impl Rule {
     fn time_decay(half_life_us: i64, is_stepped: bool) -> PyResult<Self> {
         Ok(Self(Model::time_decay(half_life_us, is_stepped).map_err(Unfit)?))
     }
+}
+
+/// One row per order of a chain: how well it foretells journeys it has not seen.
+#[pyfunction]
+pub(crate) fn markov_orders(
+    py: Python<'_>,
+    journeys: &Journeys,
+    orders: Vec<usize>,
+    folds: usize,
+    seed: u64,
+) -> PyResult<Batches> {
+    let (journeys, folds) = (journeys.inner.clone(), Folds { count: folds, seed });
+    py.enter_long(move |stop| {
+        attribution::orders(&journeys, &orders, folds, effort(stop)).map_err(Unfit)
+    })
+    .map(Batches::from)
 }
 
 /// One row per touch of each conversion.

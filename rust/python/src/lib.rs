@@ -28,7 +28,9 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
     #[pymodule_export]
-    use crate::attribution::{Rule, attribute, compare, credits, quality, removal_effects, spread};
+    use crate::attribution::{
+        Rule, attribute, compare, credits, markov_orders, quality, removal_effects, spread,
+    };
     #[pymodule_export]
     use crate::cohorts::cohorts;
     #[pymodule_export]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::attribution::{Model, attribute, compare};
+use crate::attribution::{Model, Sampling, attribute, compare};
 use crate::duration;
 use crate::journey::{Effort, Journeys, Names, Policy, Settings, UNATTRIBUTED, read, read_paths};
 use arrow_array::cast::AsArray;
@@ -248,9 +248,9 @@ fn paths_of_the_cases_earn_what_they_should() {
             let model = match name.as_str() {
                 "markov" => Model::markov(1, "redirect_to_null", "global"),
                 "markov_2" => Model::markov(2, "redirect_to_null", "global"),
-                "shapley_conversion_rate" => Model::shapley("conversion_rate"),
+                "shapley_conversion_rate" => Model::shapley("conversion_rate", Sampling::default()),
                 "counterfactual" => Ok(Model::Counterfactual),
-                _ => Model::shapley("subset"),
+                _ => Model::shapley("subset", Sampling::default()),
             };
             let models = [(name.clone(), model.unwrap())];
             let table = compare(&journeys, &models, None, effort()).unwrap();

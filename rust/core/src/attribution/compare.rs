@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_array::{RecordBatch, StringArray};
 
+use super::columns::Columns;
 use super::intervals::{Bootstrap, intervals};
+use super::shapley::Shares;
 use super::sum::ExactSum;
 use super::{Model, ModelError, Rule, Study};
 use crate::column::{NULL, TableError, narrow};
@@ -13,7 +14,7 @@ use crate::journey::{Effort, Journey, Journeys, Touch, UNATTRIBUTED, Who};
 
 /// `channel`, `currency` where the journeys have one, then `<name>_conversions` and where there is
 /// a value `<name>_value` of each model; with a bootstrap also `<name>_conversions_low` and
-/// `<name>_conversions_high`.
+/// `<name>_conversions_high`, and of a model that samples `<name>_conversions_standard_error`.
 ///
 /// Channels ascend; the null channel and then `(unattributed)` come last. With currencies there is
 /// one row per channel and currency, the null currency last.
@@ -53,7 +54,7 @@ enum Column<'a> {
     /// Each among its touches.
     Touches(Rule<'a>),
     /// All at once among the channels, by rank.
-    Whole(Vec<f64>),
+    Whole(Shares),
 }
 
 /// Memory kept between people.
@@ -70,15 +71,6 @@ struct Desk {
 enum What {
     Conversions,
     Value,
-}
-
-impl What {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Conversions => "conversions",
-            Self::Value => "value",
-        }
-    }
 }
 
 /// What there is to share.
@@ -269,69 +261,67 @@ impl<'a> Totals<'a> {
     ) -> Result<RecordBatch, TableError> {
         let (grid, rows) = (self.grid, self.rows());
         let each = grid.places();
+        let cells = |number: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+            let places = (0..rows.len()).flat_map(|row| (0..each).map(move |place| (row, place)));
+            places.map(|(row, place)| number(row, place)).collect()
+        };
         let channels = rows.iter().flat_map(|(_, name)| std::iter::repeat_n(*name, each));
-        let mut fields = vec![Field::new("channel", DataType::Utf8, true)];
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(channels.collect::<StringArray>())];
+        let mut out = Columns::default();
+        out.add("channel", Arc::new(channels.collect::<StringArray>()));
         if let Some((_, names)) = &grid.journeys.conversions().currencies {
             let name = |id: &u32| (*id != NULL).then(|| names[*id as usize].as_str());
             let texts = rows.iter().flat_map(|_| grid.currencies.iter().map(name));
-            fields.push(Field::new("currency", DataType::Utf8, true));
-            columns.push(Arc::new(texts.collect::<StringArray>()));
+            out.add("currency", Arc::new(texts.collect::<StringArray>()));
         }
         for (model, ((name, _), made)) in models.iter().zip(made).enumerate() {
-            for what in [What::Conversions, What::Value] {
-                if let Some(sums) = self.column(model, made, what, &rows) {
-                    let field = format!("{name}_{}", what.name());
-                    fields.push(Field::new(field, DataType::Float64, false));
-                    columns.push(Arc::new(Float64Array::from(sums)));
-                }
-                if let (What::Conversions, Some(intervals)) = (what, intervals) {
-                    let ends = |at: fn(&(f64, f64)) -> f64| {
-                        let cells = rows.iter().flat_map(|(slot, _)| {
-                            (0..each).map(|place| at(&intervals[model][grid.cell(*slot, place)]))
-                        });
-                        Arc::new(Float64Array::from_iter_values(cells)) as ArrayRef
-                    };
-                    for (end, cells) in
-                        [("low", ends(|ends| ends.0)), ("high", ends(|ends| ends.1))]
-                    {
-                        let field = format!("{name}_conversions_{end}");
-                        fields.push(Field::new(field, DataType::Float64, false));
-                        columns.push(cells);
-                    }
+            let sums = |what: What| {
+                cells(&|row, place| self.sum(model, made, what, (row, rows[row].0), place))
+            };
+            out.floats(&format!("{name}_conversions"), sums(What::Conversions));
+            if let Some(intervals) = intervals {
+                let interval = |row: usize, place| intervals[model][grid.cell(rows[row].0, place)];
+                let ends = [
+                    ("low", cells(&|row, place| interval(row, place).0)),
+                    ("high", cells(&|row, place| interval(row, place).1)),
+                ];
+                for (end, cells) in ends {
+                    out.floats(&format!("{name}_conversions_{end}"), cells);
                 }
             }
+            if let Column::Whole(Shares { errors: Some(errors), .. }) = made {
+                // What is no channel is counted, not sampled.
+                let error = |row: usize, place: usize| {
+                    let share = errors.get(row).copied().unwrap_or_default();
+                    share * self.attributed[place].0.value()
+                };
+                out.floats(&format!("{name}_conversions_standard_error"), cells(&error));
+            }
+            if !self.values.is_empty() {
+                out.floats(&format!("{name}_value"), sums(What::Value));
+            }
         }
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+        out.batch()
     }
 
-    /// One model's sums, by row and currency; none where there is no value to sum.
-    fn column(
+    /// One model's sum of a row, which has a slot, in one currency.
+    fn sum(
         &self,
         model: usize,
         made: &Column<'_>,
         what: What,
-        rows: &[(usize, Option<&str>)],
-    ) -> Option<Vec<f64>> {
-        let sums = match what {
-            What::Conversions => &self.conversions,
-            What::Value => &self.values,
+        (row, slot): (usize, usize),
+        place: usize,
+    ) -> f64 {
+        let (conversions, value) = &self.attributed[place];
+        let (all, sums) = match what {
+            What::Conversions => (conversions, &self.conversions),
+            What::Value => (value, &self.values),
         };
-        if sums.is_empty() {
-            return None;
-        }
-        let each = self.grid.places();
-        let cell = |row: usize, place: usize| match made {
+        match made {
             // Rows are in the order of ranks; behind them stands the row that is no channel.
-            Column::Whole(shares) if row < shares.len() => {
-                let (conversions, value) = &self.attributed[place];
-                let all = if what == What::Conversions { conversions } else { value };
-                shares[row] * all.value()
-            }
-            _ => sums[self.grid.cell(rows[row].0, place) * self.models + model].value(),
-        };
-        let places = (0..rows.len()).flat_map(|row| (0..each).map(move |place| (row, place)));
-        Some(places.map(|(row, place)| cell(row, place)).collect())
+            Column::Whole(Shares { shares, .. }) if row < shares.len() => shares[row] * all.value(),
+            _ => sums[self.grid.cell(slot, place) * self.models + model].value(),
+        }
     }
 }
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use arrow_array::builder::Float64Builder;
 use arrow_array::{
-    ArrayRef, FixedSizeBinaryArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+    ArrayRef, FixedSizeBinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray, UInt32Array,
 };
 use arrow_buffer::OffsetBuffer;
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take;
 
+use super::columns::Columns;
 use super::opens::{Places, opens};
 use super::{Model, ModelError, NAMES, Rule, Study};
 use crate::column::{Bytes, Interner, TableError, find, micros};
@@ -152,36 +153,6 @@ impl Touched {
             out.list(name, Arc::new(credit), &offsets)?;
         }
         out.batch()
-    }
-}
-
-/// A table as it is put together.
-#[derive(Default)]
-pub(super) struct Columns {
-    fields: Vec<Field>,
-    columns: Vec<ArrayRef>,
-}
-
-impl Columns {
-    pub(super) fn add(&mut self, name: &str, column: ArrayRef) {
-        self.fields.push(Field::new(name, column.data_type().clone(), true));
-        self.columns.push(column);
-    }
-
-    pub(super) fn list(
-        &mut self,
-        name: &str,
-        items: ArrayRef,
-        offsets: &OffsetBuffer<i32>,
-    ) -> Result<(), ArrowError> {
-        let item = Arc::new(Field::new("item", items.data_type().clone(), true));
-        let list = ListArray::try_new(item, offsets.clone(), items, None)?;
-        self.add(name, Arc::new(list));
-        Ok(())
-    }
-
-    pub(super) fn batch(self) -> Result<RecordBatch, TableError> {
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.columns)?)
     }
 }
 

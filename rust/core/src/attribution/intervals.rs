@@ -237,7 +237,7 @@ impl Resampled<'_> {
                 credit[grid.cell(grid.unattributed(), place)] = tally.lost[place * each + resample];
             }
             if let Some(shares) = study.shares(model, alone)? {
-                for (slot, share) in slots.iter().zip(shares) {
+                for (slot, share) in slots.iter().zip(shares.shares) {
                     for (place, attributed) in attributed.iter().enumerate() {
                         credit[grid.cell(*slot, place)] = share * attributed;
                     }

@@ -1,6 +1,7 @@
 //! Journeys in, credit out: how each conversion is shared among its touches.
 
 mod chain;
+mod columns;
 mod compare;
 mod counterfactual;
 mod credits;
@@ -9,17 +10,17 @@ mod draws;
 mod intervals;
 mod markov;
 mod opens;
+mod orders;
 mod paths;
+mod permutations;
 mod quality;
 mod removal;
 mod rules;
 mod shapley;
 mod spread;
+mod study;
 pub(crate) mod sum;
 mod touches;
-
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use thiserror::Error;
 
@@ -28,15 +29,15 @@ pub use credits::credits;
 pub use intervals::Bootstrap;
 pub use markov::Removal;
 pub use opens::Places;
+pub use orders::{Folds, orders};
 pub use paths::paths;
+pub use permutations::Sampling;
 pub use quality::{Quality, quality};
 pub use removal::removal_effects;
 pub use spread::spread;
 pub use touches::attribute;
 
-use chain::Chain;
-use markov::{Effects, Moves};
-use paths::{Paths, Ranks};
+pub(crate) use study::Study;
 
 use crate::column::TableError;
 use crate::journey::{Effort, Journey, Journeys, Labels};
@@ -72,13 +73,18 @@ pub enum ModelError {
         /// What there is.
         known: &'static str,
     },
-    /// More channels than coalitions can be counted for.
+    /// Too few folds to tell an error, or too many.
+    #[error("folds must be from 2 to 20, got `{0}`\nhint: 5 is usual")]
+    Folds(usize),
+    /// Journeys that cannot be dealt.
     #[error(
-        "the conversion-rate game takes at most {max} channels, got `{0}`\n\
-         hint: name rare channels alike, or use game=\"subset\"",
-        max = shapley::CHANNELS_MAX
+        "cross-validation deals journeys one by one, and some counts are no whole numbers\n\
+         hint: pass counts of journeys as they were observed"
     )]
-    TooManyChannels(usize),
+    Fractions,
+    /// Too few orders of channels to tell an error, or too many.
+    #[error("samples must be from 2 to 1,000,000, got `{0}`\nhint: 1,024 take about a second")]
+    Samples(usize),
     /// A model that says what channels earn, not touches.
     #[error(
         "`{0}` shares all conversions among channels and says nothing of single touches\n\
@@ -166,8 +172,8 @@ pub enum Game {
     /// The conversions of journeys inside it: each channel of a path then earns the same, however
     /// the occurrences of one are filed.
     Subset,
-    /// The conversion rate of journeys inside it.
-    ConversionRate,
+    /// The conversion rate of journeys inside it; of many channels sampled.
+    ConversionRate(Sampling),
 }
 
 /// More resamples change the third digit of an interval.
@@ -254,10 +260,10 @@ impl Model {
     ///
     /// # Errors
     /// No such model can be made.
-    pub fn shapley(game: &str) -> Result<Self, ModelError> {
+    pub fn shapley(game: &str, sampling: Sampling) -> Result<Self, ModelError> {
         let game = match game {
             "subset" => Game::Subset,
-            "conversion_rate" => Game::ConversionRate,
+            "conversion_rate" => Game::ConversionRate(sampling),
             name => return Err(unnamed("game", name, "subset, conversion_rate")),
         };
         Ok(Self::Shapley { game })
@@ -273,15 +279,15 @@ impl Model {
 
     /// Whether it must tell paths apart.
     fn needs_paths(&self) -> bool {
-        let is_of_rates = matches!(self, Self::Shapley { game: Game::ConversionRate });
-        is_of_rates || matches!(self, Self::Counterfactual | Self::Markov { .. })
+        matches!(self.whole(), Whole::Rates(_))
+            || matches!(self, Self::Counterfactual | Self::Markov { .. })
     }
 
     /// What it says when asked for touches.
     fn whole(&self) -> Whole {
         match self {
             Self::Markov { is_global: true, .. } => Whole::Effects,
-            Self::Shapley { game: Game::ConversionRate } => Whole::Rates,
+            Self::Shapley { game: Game::ConversionRate(sampling) } => Whole::Rates(*sampling),
             _ => Whole::No,
         }
     }
@@ -308,92 +314,7 @@ fn unnamed(what: &'static str, name: &str, known: &'static str) -> ModelError {
 enum Whole {
     No,
     Effects,
-    Rates,
-}
-
-/// What models need to know of all journeys; empty where none does.
-pub(crate) struct Study {
-    ranks: Ranks,
-    paths: Paths,
-    moves: Option<Moves>,
-    /// By order.
-    chains: BTreeMap<usize, Chain>,
-}
-
-impl Study {
-    pub(crate) fn new<'a>(
-        journeys: &Journeys,
-        models: impl IntoIterator<Item = &'a Model>,
-        effort: Effort<'_>,
-    ) -> Result<Self, TableError> {
-        let ranks = Ranks::new(journeys.channels());
-        let mut study = Self::of(ranks, Paths::default());
-        let mut has_paths = false;
-        for model in models {
-            match model.chain_order() {
-                // Fractions would show in which order they were summed, save among sorted paths.
-                Some(order) if journeys.is_counted_in_wholes() => {
-                    study.count(journeys, order, effort)?;
-                }
-                _ => has_paths |= model.needs_paths(),
-            }
-        }
-        if has_paths {
-            study.paths = Paths::gather(journeys, &study.ranks, effort)?;
-        }
-        Ok(study)
-    }
-
-    /// Of paths that were told apart.
-    fn of(ranks: Ranks, paths: Paths) -> Self {
-        Self { ranks, paths, moves: None, chains: BTreeMap::new() }
-    }
-
-    /// Count the moves of a chain without telling paths apart.
-    fn count(
-        &mut self,
-        journeys: &Journeys,
-        order: usize,
-        effort: Effort<'_>,
-    ) -> Result<(), TableError> {
-        if order == 1 && self.ranks.len <= markov::DENSE_MAX {
-            if self.moves.is_none() {
-                self.moves = Some(Moves::gather(journeys, &self.ranks, effort)?);
-            }
-        } else if let Entry::Vacant(free) = self.chains.entry(order) {
-            free.insert(Chain::gather(journeys, &self.ranks, order, effort)?);
-        }
-        Ok(())
-    }
-
-    /// The removal effects of a chain.
-    fn effects(&self, model: &Model, effort: Effort<'_>) -> Result<Effects, ModelError> {
-        let Model::Markov { order, removal, .. } = *model else {
-            return Err(ModelError::NotMarkov);
-        };
-        if removal == Removal::RedirectToNull {
-            if let (1, Some(moves)) = (order, &self.moves) {
-                return Ok(Effects::of_moves(moves, effort)?);
-            }
-            if let Some(chain) = self.chains.get(&order) {
-                return Ok(Effects::of_chain(chain, self.ranks.len, effort)?);
-            }
-        }
-        Ok(Effects::new(&self.paths, order, removal, effort)?)
-    }
-
-    /// By rank: the share of all attributed conversions that each channel earns, of a model that
-    /// shares them at once.
-    fn shares(&self, model: &Model, effort: Effort<'_>) -> Result<Option<Vec<f64>>, ModelError> {
-        Ok(match model.whole() {
-            Whole::Effects => Some(self.effects(model, effort)?.shares()),
-            Whole::Rates if self.ranks.len > shapley::CHANNELS_MAX => {
-                return Err(ModelError::TooManyChannels(self.ranks.len));
-            }
-            Whole::Rates => Some(shapley::conversion_rate(&self.paths, effort)?),
-            Whole::No => None,
-        })
-    }
+    Rates(Sampling),
 }
 
 /// A model made ready for the journeys at hand.
@@ -435,7 +356,7 @@ impl<'a> Rule<'a> {
             Whole::Effects => {
                 Err(ModelError::NoTouches("markov", "Markov(allocation=\"per_journey\")"))
             }
-            Whole::Rates => Err(ModelError::NoTouches("shapley", "Shapley(game=\"subset\")")),
+            Whole::Rates(_) => Err(ModelError::NoTouches("shapley", "Shapley(game=\"subset\")")),
         }
     }
 

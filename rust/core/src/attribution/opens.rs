@@ -10,7 +10,8 @@ use arrow_array::{
 };
 use arrow_buffer::OffsetBuffer;
 
-use super::credits::{Columns, TOUCH_COLUMNS, taken, text};
+use super::columns::Columns;
+use super::credits::{TOUCH_COLUMNS, taken, text};
 use crate::column::{Bytes, Interner, Map, TableError, find, micros};
 use crate::identity::{NOBODY, Uuid, Uuids};
 use crate::journey::{Effort, Journeys, Touch, Who};

@@ -100,6 +100,13 @@ impl Found {
         steps_of(&self.ends, &self.steps, index)
     }
 
+    /// Add all that another thread found.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        for (index, (conversions, nulls)) in other.counts.iter().enumerate() {
+            let _ = self.add(other.path(index), *conversions, *nulls);
+        }
+    }
+
     /// Each path with how often it did not convert, as they were found.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u32], f64)> {
         (0..self.counts.len()).map(|index| (self.path(index), self.counts[index].1))
@@ -146,10 +153,8 @@ impl Paths {
         // Counts of events are whole numbers, whose sums no order changes; aggregated paths, whose
         // counts may be any, are read by one thread.
         let mut all = Found::default();
-        for (found, _) in made {
-            for (index, (conversions, nulls)) in found.counts.iter().enumerate() {
-                let _ = all.add(found.path(index), *conversions, *nulls);
-            }
+        for (found, _) in &made {
+            all.absorb(found);
         }
         Ok(Self::sorted(&all, ranks.len).0)
     }

@@ -11,8 +11,8 @@ use arrow_array::{
 };
 
 use super::*;
-use crate::attribution::compare;
 use crate::attribution::compare::Grid;
+use crate::attribution::{Sampling, compare};
 use crate::journey::{Names, Settings, read};
 
 fn effort(threads: usize) -> Effort<'static> {
@@ -83,8 +83,8 @@ fn journeys(rows: &[Row]) -> Journeys {
 fn models() -> Vec<(String, Model)> {
     let named = |name: &str| (name.to_owned(), Model::parse(name).unwrap());
     let mut models = vec![named("linear"), named("last_touch"), named("w_shape")];
-    models.push(("shapley".into(), Model::shapley("subset").unwrap()));
-    models.push(("rates".into(), Model::shapley("conversion_rate").unwrap()));
+    models.push(("shapley".into(), Model::shapley("subset", Sampling::default()).unwrap()));
+    models.push(("rates".into(), Model::shapley("conversion_rate", Sampling::default()).unwrap()));
     for (order, allocation) in [(1, "global"), (2, "global"), (1, "per_journey")] {
         let model = Model::markov(order, "redirect_to_null", allocation).unwrap();
         models.push((format!("markov_{order}_{allocation}"), model));
