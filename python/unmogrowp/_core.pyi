@@ -209,9 +209,9 @@ class Journeys:
         """
         How many journeys there are: conversions, or aggregated paths.
         """
-    def paths(self, /) -> Batches:
+    def paths(self, /, *, by_all: bool = False) -> Batches:
         """
-        One row per distinct path.
+        One row per distinct path: those that converted most first, or those taken most.
         """
     @property
     def span_us(self, /) -> tuple[int, int] | None:
@@ -226,6 +226,10 @@ class Journeys:
     def touch_count(self, /) -> int:
         """
         How many touches there are, in journeys or not.
+        """
+    def transitions(self, /) -> Batches:
+        """
+        One row per pair of channels that followed each other.
         """
 
 @final

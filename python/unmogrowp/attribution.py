@@ -3,11 +3,16 @@
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from unmogrowp import _core
+from unmogrowp.comparison import Comparison
 from unmogrowp.journeys import Duration, Journeys, microseconds
+from unmogrowp.plots.bars import Series, bars
 from unmogrowp.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Model(Protocol):
@@ -310,7 +315,7 @@ def compare(
     intervals: float | None = None,
     resamples: int = 200,
     seed: int = 0,
-) -> Table:
+) -> Comparison:
     """Set models side by side.
 
     Args:
@@ -330,7 +335,7 @@ def compare(
         `<name>_conversions_low` and `<name>_conversions_high`, of a model that samples
         `<name>_conversions_standard_error`, and, where there is a value, `<name>_value`. Journeys
         with a currency have a column `currency` after `channel` and a row for each channel and
-        each currency among the conversions.
+        each currency among the conversions. `.plot()` draws it.
 
     >>> import pyarrow as pa
     >>> import unmogrowp as ug
@@ -355,7 +360,8 @@ def compare(
     if intervals is not None:
         count = _whole("resamples", resamples)
         bootstrap = (float(intervals), count, _whole("seed", seed) % 2**64)
-    return Table(_core.compare(_checked(journeys).core, rules, bootstrap=bootstrap))
+    made = _core.compare(_checked(journeys).core, rules, bootstrap=bootstrap)
+    return Comparison(made, [model.name for model in listed])
 
 
 class Effects(Table):
@@ -369,6 +375,28 @@ class Effects(Table):
     def p_conversion(self) -> float:
         """Conversions over journeys with touches, converting or not."""
         return self._p_conversion
+
+    def plot(self, *, top: int = 15, ax: "Axes | None" = None) -> "Axes":
+        """Bars by channel, the largest effect first.
+
+        Args:
+            top: How many channels; effects do not add up, so that the rest is left out.
+            ax: Matplotlib axes to draw on, else a new figure is made.
+
+        Returns:
+            The axes, to change what you like.
+
+        Raises:
+            MissingExtra: Matplotlib is not installed.
+        """
+        columns = (self.column(name).to_pylist() for name in ("channel", "removal_effect"))
+        rows = cast("list[tuple[str | None, float]]", list(zip(*columns, strict=True)))
+        rows.sort(key=lambda row: (-row[1], row[0] is None, row[0]))
+        names, effects = [name for name, _ in rows[:top]], [effect for _, effect in rows[:top]]
+        left_out = f" (of {len(rows)})" if len(rows) > top else ""
+        title = f"Share of conversions lost without the channel{left_out}"
+        series = Series("removal_effect", effects, [None] * len(names))
+        return bars(names, [series], title=title, ax=ax)
 
 
 def removal_effects(journeys: Journeys, model: Markov) -> Effects:

@@ -2,15 +2,21 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, cast, final
 
 from unmogrowp import _core
 from unmogrowp.errors import SchemaError
 from unmogrowp.identities import checked
+from unmogrowp.plots.flow import Path, flow
+from unmogrowp.plots.heatmap import Move, moves_heatmap
 from unmogrowp.table import ArrowStream, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Duration = str | dt.timedelta
 Policy = Literal["partition", "overlap"]
+_Row = tuple[list[str | None], float, float]
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -109,6 +115,80 @@ class Journeys:
         [5.0, 2.0]
         """
         return Table(self._core.paths())
+
+    def transitions(self) -> Table:
+        """How often which channel came after which, converting or not.
+
+        Returns:
+            `kind`, `from`, `to`, `count` and `probability`. Of kind `start` are the channels that
+            journeys begin with, of kind `move` those that came after another, of the kinds
+            `conversion` and `null` how journeys ended after a channel. A probability is the share
+            of all that came after `from`.
+
+        >>> import pyarrow as pa
+        >>> table = {"path": ["ads > mail", "ads"], "conversions": [1, 0], "nulls": [0, 3]}
+        >>> moves = Journeys.from_paths(pa.table(table)).transitions()
+        >>> moves.column("probability").to_pylist()
+        [1.0, 0.25, 0.75, 1.0]
+        """
+        return Table(self._core.transitions())
+
+    def plot(
+        self,
+        kind: Literal["paths", "transitions"] = "paths",
+        *,
+        top: int = 12,
+        steps: int = 5,
+        with_unconverted: bool = False,
+        ax: "Axes | None" = None,
+    ) -> "Axes":
+        """Draw the paths that converted most, or where journeys go after each channel.
+
+        Args:
+            kind: `paths`: a Sankey diagram with a column for each step before the end, so that a
+                channel that comes back is drawn anew and nothing loops. `transitions`: a heatmap
+                of the moves of a chain of order 1.
+            top: How many paths, or how many channels.
+            steps: How many touches of a path; what lies further back is drawn as one.
+            with_unconverted: Whether paths are chosen and drawn with the journeys that did not
+                convert.
+            ax: Matplotlib axes to draw on, else a new figure is made.
+
+        Returns:
+            The axes, to change what you like.
+
+        Raises:
+            ValueError: There is no such kind, or no step to draw.
+            MissingExtra: Matplotlib is not installed.
+        """
+        if kind not in {"paths", "transitions"} or min(top, steps) < 1:
+            raise ValueError(
+                f"cannot plot `{kind}` of top={top}, steps={steps}\n"
+                'hint: "paths" or "transitions", of at least one'
+            )
+        if kind == "transitions":
+            names = ("kind", "from", "to", "count")
+            columns = (self.transitions().column(name).to_pylist() for name in names)
+            moves = cast("list[Move]", list(zip(*columns, strict=True)))
+            return moves_heatmap(moves, top=top, ax=ax)
+        return self._plot_paths(top, steps, with_unconverted=with_unconverted, ax=ax)
+
+    def _plot_paths(
+        self, top: int, steps: int, *, with_unconverted: bool, ax: "Axes | None"
+    ) -> "Axes":
+        names = ("path", "conversions", "nulls")
+        found = Table(self._core.paths(by_all=with_unconverted))
+        columns = (found.head(top).column(name).to_pylist() for name in names)
+        paths = [
+            Path(tuple(channels), converted, nulls if with_unconverted else 0.0)
+            for channels, converted, nulls in cast("list[_Row]", list(zip(*columns, strict=True)))
+        ]
+        drawn = sum(path.conversions for path in paths)
+        title = (
+            f"{min(top, len(found)):,} of {len(found):,} paths, "
+            f"{drawn:,.0f} of {self.conversions - self.unattributed:,.0f} attributed conversions"
+        )
+        return flow(paths, title=title, steps_max=steps, ax=ax)
 
     def __len__(self) -> int:
         return len(self._core)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
-use unmogrowp_core::attribution::paths;
+use unmogrowp_core::attribution::{paths, transitions};
 use unmogrowp_core::column::TableError;
 use unmogrowp_core::duration;
 use unmogrowp_core::identity::Graph;
@@ -49,10 +49,18 @@ impl Journeys {
         py.enter_long(move |stop| journeys.totals(effort(stop)).map_err(Refused))
     }
 
-    /// One row per distinct path.
-    fn paths(&self, py: Python<'_>) -> PyResult<Batches> {
+    /// One row per distinct path: those that converted most first, or those taken most.
+    #[pyo3(signature = (*, by_all=false))]
+    fn paths(&self, py: Python<'_>, by_all: bool) -> PyResult<Batches> {
         let journeys = self.inner.clone();
-        py.enter_long(move |stop| paths(&journeys, effort(stop)).map_err(Refused))
+        py.enter_long(move |stop| paths(&journeys, by_all, effort(stop)).map_err(Refused))
+            .map(Batches::from)
+    }
+
+    /// One row per pair of channels that followed each other.
+    fn transitions(&self, py: Python<'_>) -> PyResult<Batches> {
+        let journeys = self.inner.clone();
+        py.enter_long(move |stop| transitions(&journeys, effort(stop)).map_err(Refused))
             .map(Batches::from)
     }
 

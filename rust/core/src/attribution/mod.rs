@@ -21,6 +21,7 @@ mod spread;
 mod study;
 pub(crate) mod sum;
 mod touches;
+mod transitions;
 
 use thiserror::Error;
 
@@ -36,6 +37,7 @@ pub use quality::{Quality, quality};
 pub use removal::removal_effects;
 pub use spread::spread;
 pub use touches::attribute;
+pub use transitions::transitions;
 
 pub(crate) use study::Study;
 

@@ -53,17 +53,23 @@ impl Ranks {
 }
 
 /// `path` as a list of channels, `conversions` and `nulls`, one row per distinct path: those that
-/// converted most come first, and of those the shortest.
+/// converted most come first, or `by_all` those taken most, and of those the shortest.
 ///
 /// # Errors
 /// The effort was stopped.
-pub fn paths(journeys: &Journeys, effort: Effort<'_>) -> Result<RecordBatch, TableError> {
+pub fn paths(
+    journeys: &Journeys,
+    by_all: bool,
+    effort: Effort<'_>,
+) -> Result<RecordBatch, TableError> {
     let labels = journeys.channels();
     let found = Paths::gather(journeys, &Ranks::new(labels), effort)?;
     let names = labels.in_order();
+    let weight =
+        |index: usize| found.conversions[index] + if by_all { found.nulls[index] } else { 0.0 };
     let mut order: Vec<usize> = (0..found.len()).collect();
     order.sort_by(|a, b| {
-        let most = found.conversions[*b].total_cmp(&found.conversions[*a]);
+        let most = weight(*b).total_cmp(&weight(*a));
         most.then_with(|| found.path(*a).len().cmp(&found.path(*b).len()))
     });
     let mut paths = ListBuilder::new(StringBuilder::new());
