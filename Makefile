@@ -7,7 +7,7 @@ CARGO := cargo
 PROFILE := quick
 SEED := 11
 
-.PHONY: help demo test check chaos proofs bench build develop stubs lock test-rust test-python clean \
+.PHONY: help demo test check chaos proofs bench build develop stubs notebook lock test-rust test-python clean \
         start-infra
 
 help: ## what there is
@@ -63,6 +63,9 @@ build: $(VENV)/.installed ## the portable wheel, into dist/
 
 stubs: $(VENV)/.installed ## regenerate python/unmogrowp/_core.pyi
 	$(PY) rust/python/stubs.py
+
+notebook: develop ## run docs/attribution.ipynb and keep what it says
+	$(VENV)/bin/jupyter execute --inplace docs/attribution.ipynb
 
 lock: $(VENV)/.installed ## pin what requirements/dev.in asks for
 	$(VENV)/bin/uv pip compile requirements/dev.in -o requirements/dev.txt \

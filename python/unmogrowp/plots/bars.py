@@ -60,7 +60,7 @@ def bars(
     ax.xaxis.grid(visible=True, color=FAINT, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.axvline(0, color=INK, linewidth=0.8)
-    ax.margins(x=0.12, y=0.02)
+    ax.margins(x=0.14, y=0.02)
     ax.xaxis.set_major_formatter(lambda value, _: number(value))
     if len(series) > 1:
         _legend(ax, series)
@@ -78,8 +78,12 @@ def _numbers(ax: "Axes", above: list[float], one: Series) -> None:
     for place, length, ends in zip(above, one.lengths, one.ends, strict=True):
         reached = (length, *(ends or ()))
         beyond, side = (min(reached), -4) if length < 0 else (max(reached), 4)
+        said = number(length)
+        if ends is not None:
+            # Beside a whisker a single number would be read as its end.
+            said += " (" + " to ".join(map(number, ends)) + ")"
         ax.annotate(
-            number(length),
+            said,
             (beyond, place),
             xytext=(side, 0),
             textcoords="offset points",
