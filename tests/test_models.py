@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import attribution_reference
 import paths_reference as reference
 import unmogrowp as ug
+from rule_models import MODELS as RULES
 from test_attribution_laws import journeys as timed_journeys
 from test_attribution_laws import policies, table_of, tables
 
@@ -124,6 +125,22 @@ def test_credit_and_value_are_conserved(found):
         if conversions and model.name not in {"markov", "shapley_conversion_rate"}:
             total = sum(credit_of(js, model, what="value").values())
             assert total == pytest.approx(sum(values), rel=1e-9, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(tables, policies)
+def test_whole_paths_credit_what_their_journeys_do(rows, policy):
+    js = timed_journeys(table_of(rows), policy=policy)
+    paths = js.to_paths(whole=True).to_pyarrow()
+    # Half of the machines have half of the rows.
+    again = ug.Journeys.from_paths(pa.concat_tables([paths[::2], paths[1::2]]))
+    timeless = [model for model in RULES if model.name not in {"time_decay", "w_shape"}]
+    models = [*timeless, *(model for model, _ in MODELS)]
+    models = list({model.name: model for model in models}.values())
+    own, other = (ug.compare(journeys, models).to_pyarrow() for journeys in (js, again))
+    assert other.column_names == own.column_names
+    for name in own.column_names[1:]:
+        assert other[name].to_pylist() == pytest.approx(own[name].to_pylist(), rel=1e-9, abs=1e-9)
 
 
 @settings(deadline=None)

@@ -12,6 +12,7 @@ from unmogrowp._core import __version__
 
 TYPE_CHECKING = False  # `typing` costs more to import than this package.
 if TYPE_CHECKING:
+    from unmogrowp import spark
     from unmogrowp.attribution import (
         Counterfactual,
         FirstNonDirect,
@@ -98,6 +99,7 @@ __all__ = [
     "parse_pieces",
     "quality",
     "removal_effects",
+    "spark",
 ]
 
 
@@ -114,6 +116,8 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> object:
+    if name == "spark":
+        return importlib.import_module("unmogrowp.spark")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module `unmogrowp` has no attribute `{name}`")

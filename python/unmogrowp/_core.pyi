@@ -209,6 +209,10 @@ class Journeys:
         """
         How many journeys there are: conversions, or aggregated paths.
         """
+    def aggregated(self, /) -> Batches:
+        """
+        One row per path and currency, with all there is to share.
+        """
     def paths(self, /, *, by_all: bool = False) -> Batches:
         """
         One row per distinct path: those that converted most first, or those taken most.
@@ -319,6 +323,11 @@ class Rule:
     def named(name: str) -> Rule:
         """
         The model called `name` with its default parameters.
+        """
+    @property
+    def needs_all_journeys(self, /) -> bool:
+        """
+        Whether it looks at more than one journey at a time.
         """
     @staticmethod
     def non_direct(direct: Sequence[str], is_first: bool) -> Rule:

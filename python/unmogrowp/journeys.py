@@ -102,19 +102,25 @@ class Journeys:
         span = self._core.span_us
         return span and (_moment(span[0]), _moment(span[1]))
 
-    def to_paths(self) -> Table:
+    def to_paths(self, *, whole: bool = False) -> Table:
         """Distinct paths and how often each was taken; `from_paths` takes them again.
+
+        Args:
+            whole: Whether to keep all there is to share: also `value`, also `currency` with a row
+                for each path and currency, and an empty path for conversions without touches.
+                `from_paths` of that credits what these journeys do, by every model but `TimeDecay`
+                and `WShape`, and tables of several machines may be put below one another.
 
         Returns:
             `path` (a list of channels), `conversions` and `nulls` (how often it did not convert),
-            those that converted most first. Conversions without touches have no path.
+            those that converted most first, or in the order of paths where they are whole.
 
         >>> import pyarrow as pa
         >>> table = pa.table({"path": ["ads > mail", "ads", "ads"], "conversions": [2, 1, 4]})
         >>> Journeys.from_paths(table).to_paths().column("conversions").to_pylist()
         [5.0, 2.0]
         """
-        return Table(self._core.paths())
+        return Table(self._core.aggregated() if whole else self._core.paths())
 
     def transitions(self) -> Table:
         """How often which channel came after which, converting or not.

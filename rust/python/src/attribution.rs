@@ -68,6 +68,12 @@ impl Rule {
         Self(Model::Counterfactual)
     }
 
+    /// Whether it looks at more than one journey at a time.
+    #[getter]
+    fn needs_all_journeys(&self) -> bool {
+        self.0.needs_all_journeys()
+    }
+
     /// Halves with age.
     #[staticmethod]
     fn time_decay(half_life_us: i64, is_stepped: bool) -> PyResult<Self> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
-use unmogrowp_core::attribution::{paths, transitions};
+use unmogrowp_core::attribution::{aggregated, paths, transitions};
 use unmogrowp_core::column::TableError;
 use unmogrowp_core::duration;
 use unmogrowp_core::identity::Graph;
@@ -54,6 +54,13 @@ impl Journeys {
     fn paths(&self, py: Python<'_>, by_all: bool) -> PyResult<Batches> {
         let journeys = self.inner.clone();
         py.enter_long(move |stop| paths(&journeys, by_all, effort(stop)).map_err(Refused))
+            .map(Batches::from)
+    }
+
+    /// One row per path and currency, with all there is to share.
+    fn aggregated(&self, py: Python<'_>) -> PyResult<Batches> {
+        let journeys = self.inner.clone();
+        py.enter_long(move |stop| aggregated(&journeys, effort(stop)).map_err(Refused))
             .map(Batches::from)
     }
 

@@ -47,7 +47,7 @@ pub(super) fn intervals(
     let Bootstrap { resamples, seed, .. } = bootstrap;
     let resampled = Resampled { grid, draws: Draws { seed, resamples } };
     let (of_paths, rules): (Vec<usize>, Vec<usize>) =
-        (0..models.len()).partition(|model| models[*model].1.needs_paths());
+        (0..models.len()).partition(|model| models[*model].1.needs_all_journeys());
     let by_touch: Vec<&Model> = rules.iter().map(|model| &models[*model].1).collect();
     let tally = resampled.by_touch(&by_touch, effort)?;
     let whole: Vec<&Model> = of_paths.iter().map(|model| &models[*model].1).collect();

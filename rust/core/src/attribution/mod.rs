@@ -1,5 +1,6 @@
 //! Journeys in, credit out: how each conversion is shared among its touches.
 
+mod aggregated;
 mod chain;
 mod columns;
 mod compare;
@@ -25,6 +26,7 @@ mod transitions;
 
 use thiserror::Error;
 
+pub use aggregated::aggregated;
 pub use compare::compare;
 pub use credits::credits;
 pub use intervals::Bootstrap;
@@ -279,8 +281,8 @@ impl Model {
         }
     }
 
-    /// Whether it must tell paths apart.
-    fn needs_paths(&self) -> bool {
+    /// Whether it looks at more than one journey at a time.
+    pub fn needs_all_journeys(&self) -> bool {
         matches!(self.whole(), Whole::Rates(_))
             || matches!(self, Self::Counterfactual | Self::Markov { .. })
     }

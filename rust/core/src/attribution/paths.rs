@@ -106,6 +106,10 @@ impl Found {
         steps_of(&self.ends, &self.steps, index)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Add all that another thread found.
     pub(super) fn absorb(&mut self, other: &Self) {
         for (index, (conversions, nulls)) in other.counts.iter().enumerate() {

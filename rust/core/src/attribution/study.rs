@@ -34,7 +34,7 @@ impl Study {
             // Fractions would show in which order they were summed, save among sorted paths.
             let is_counted =
                 journeys.is_counted_in_wholes() && study.count(journeys, model, effort)?;
-            has_paths |= !is_counted && model.needs_paths();
+            has_paths |= !is_counted && model.needs_all_journeys();
         }
         if has_paths {
             study.paths = Paths::gather(journeys, &study.ranks, effort)?;
