@@ -111,7 +111,7 @@ fn a_resample_credits_what_copies_of_people_would() {
     let models = models();
     let own: Vec<&Model> = models.iter().map(|(_, model)| model).collect();
     let (of_paths, rules): (Vec<&Model>, Vec<&Model>) =
-        own.iter().partition(|model| model.needs_paths());
+        own.iter().partition(|model| model.needs_all_journeys());
     let tally = resampled.by_touch(&rules, effort(2)).unwrap();
     let by_path = resampled.by_path(&of_paths, &tally, effort(2)).unwrap();
     let mut key: u32 = 0;
