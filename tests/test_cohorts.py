@@ -168,6 +168,21 @@ def test_people_are_the_same_in_one_app_only():
     ]
 
 
+def test_an_id_that_is_cut_makes_nobody_one():
+    """A tablet in a shop, on which two people installed."""
+    events = [
+        event("click", 0, user_id="u", source="ads"),
+        event("install", 1, user_id="u", device_id="tablet"),
+        event("install", 2, user_id="v", device_id="tablet"),
+    ]
+    assert [(row["source"], row["users"]) for row in rows_of(events)] == [("ads", 1)]
+    assert [
+        (row["source"], row["users"]) for row in rows_of(events, cut=[("device_id", "tablet")])
+    ] == [("ads", 1), ("(unattributed)", 1)]
+    with pytest.raises(ValueError, match="no kind of id `tablet`"):
+        rows_of(events, cut=[("tablet", "device_id")])
+
+
 def test_chunks_and_libraries_cannot_show():
     table = events_of(EVENTS)
     expected = ug.cohorts(table).to_pyarrow()

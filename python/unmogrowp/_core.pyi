@@ -420,9 +420,11 @@ def cohorts(
     started: tuple[int, int],
     spend: Batches | None = None,
     persons: Batches | None = None,
+    cuts: Sequence[tuple[str, str]] = ...,
 ) -> Batches:
     """
-    One row per cohort and currency; `persons` says who each `identity` of the events is.
+    One row per cohort and currency; `persons` says who each `identity` of the events is, else ids
+    do, save `cuts`, pairs of kind and id.
     """
 
 def compare(

@@ -1,10 +1,11 @@
 """Canonical events in, one row per cohort out: retention, revenue, LTV and ROAS."""
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from unmogrowp import _core
+from unmogrowp.identities import checked
 from unmogrowp.journeys import Duration, microseconds
 from unmogrowp.table import ArrowStream, Table
 
@@ -24,6 +25,7 @@ def cohorts(  # noqa: PLR0913 - one keyword per setting
     view_lookback: Duration = "1d",
     start: dt.datetime | None = None,
     stop: dt.datetime | None = None,
+    cut: Iterable[tuple[str, str]] = (),
 ) -> Table:
     """Follow people from the day they came.
 
@@ -48,6 +50,7 @@ def cohorts(  # noqa: PLR0913 - one keyword per setting
         view_lookback: The same for impressions.
         start: Only people who started then or later; all that they did counts, whenever.
         stop: Only people who started before.
+        cut: Pairs of kind and id that link nobody; see `ug.identities`.
 
     Returns:
         One row per cohort and currency, amounts of different currencies being never added; users
@@ -57,7 +60,7 @@ def cohorts(  # noqa: PLR0913 - one keyword per setting
         `ltv_<d>` (the same per user who counts), `spend`, `roas_<d>` (null without spend).
     """
     lookbacks = (click_lookback, view_lookback)
-    asked = Cohorts(by, list(days), install, lookbacks, start, stop)
+    asked = Cohorts(by, list(days), install, lookbacks, start, stop, checked(cut))
     return asked.of(events, spend=spend)
 
 
@@ -71,6 +74,7 @@ class Cohorts:
     lookbacks: tuple[Duration, Duration] = ("30d", "1d")
     start: dt.datetime | None = None
     stop: dt.datetime | None = None
+    cut: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         wanted = self.days
@@ -101,6 +105,7 @@ class Cohorts:
                 (_bound(self.start, -_FOREVER_US), _bound(self.stop, _FOREVER_US)),
                 None if spend is None else Table.read(spend).batches,
                 None if persons is None else Table.read(persons).batches,
+                self.cut,
             )
         )
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -41,6 +41,18 @@ pub struct CohortSettings<'a> {
     pub started: (i64, i64),
 }
 
+/// Who is who among the events.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'a> {
+    /// As tables of `identity` and `person` say.
+    Named(&'a [RecordBatch]),
+    /// Who is linked by ids, save by those that are cut: each a kind by its place and a text.
+    Linked {
+        /// Ids that link nobody.
+        cuts: &'a [(usize, String)],
+    },
+}
+
 /// Money spent: columns named as `by`, `amount` and `currency`.
 #[derive(Clone, Copy, Debug)]
 pub struct Spend<'a> {
@@ -58,31 +70,31 @@ pub struct Spend<'a> {
 /// events that have an `identity`.
 ///
 /// # Errors
-/// A column is missing or of a wrong type, or `stop` was set.
+/// A column is missing or of a wrong type, or the effort was stopped.
 pub fn cohorts(
     schema: &SchemaRef,
     batches: &[RecordBatch],
-    persons: Option<&[RecordBatch]>,
+    people: Who<'_>,
     spend: Option<Spend<'_>>,
     settings: CohortSettings<'_>,
-    stop: &AtomicBool,
+    effort: Effort<'_>,
 ) -> Result<RecordBatch, TableError> {
     let mut events = Events::default();
     events.batch(&RecordBatch::new_empty(schema.clone()), settings)?;
     for batch in batches {
-        if stop.load(Ordering::Relaxed) {
-            return Err(TableError::Cancelled);
-        }
+        effort.go_on()?;
         events.batch(batch, settings)?;
     }
-    let keys = if let Some(persons) = persons {
-        identity::keys_by_table(batches, persons)?
-    } else {
-        let mut graph = Graph::default();
-        let rows = graph.add(batches)?.rows;
-        graph.person_keys(&rows)
+    let keys = match people {
+        Who::Named(persons) => identity::keys_by_table(batches, persons)?,
+        Who::Linked { cuts } => {
+            let mut graph = Graph::new(effort.salt);
+            graph.cut(cuts);
+            let rows = graph.add(batches)?.rows;
+            graph.person_keys(&rows)
+        }
     };
-    let people = People::new(&events, &keys, settings, stop)?;
+    let people = People::new(&events, &keys, settings, effort.stop)?;
     let mut report = Report::new(settings.days, settings.started);
     report.users(&events, &people);
     report.activity(&events, &people);

@@ -226,6 +226,36 @@ impl<'a> Bytes<'a> {
     }
 }
 
+impl Bytes<'_> {
+    /// Call `take` with each row that is not null and its value.
+    pub(crate) fn each(&self, mut take: impl FnMut(usize, &[u8])) {
+        macro_rules! values {
+            ($array:expr) => {
+                for row in (0..$array.len()).filter(|row| !$array.is_null(*row)) {
+                    take(row, AsRef::<[u8]>::as_ref($array.value(row)));
+                }
+            };
+        }
+        match self {
+            Self::Null => {}
+            Self::Utf8(array) => values!(array),
+            Self::LargeUtf8(array) => values!(array),
+            Self::Utf8View(array) => values!(array),
+            Self::Binary(array) => values!(array),
+            Self::LargeBinary(array) => values!(array),
+            Self::BinaryView(array) => values!(array),
+            Self::Fixed(array) => values!(array),
+            Self::Keyed(keys, values) => {
+                for (row, key) in keys.iter().enumerate().filter(|(_, key)| **key != NULL) {
+                    if let Some(value) = values.get(*key as usize) {
+                        take(row, value);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Position of each row's value in a dictionary array, [`NULL`] for nulls.
 pub(crate) fn dictionary_keys(array: &dyn Array) -> Vec<u32> {
     let dictionary = array.as_any_dictionary();

@@ -93,7 +93,7 @@ proptest! {
         events in events(), users_max in 1..4_usize, size in 1..9_usize, seed in 0..100_usize,
     ) {
         let expected = brute_force(&events, users_max);
-        let mut graph = Graph::new(users_max);
+        let mut graph = Graph::with_users_max(7, users_max);
         let mut followed = BTreeMap::new();
         for chunk in events.chunks(size) {
             let added = graph.add(&[batch(chunk)]).unwrap();
@@ -108,14 +108,14 @@ proptest! {
             shuffled.rotate_left(by);
             shuffled.reverse();
         }
-        let mut whole = Graph::new(users_max);
+        let mut whole = Graph::with_users_max(7, users_max);
         whole.add(&[batch(&shuffled)]).unwrap();
         prop_assert_eq!(told(&whole, &whole.identities(None)), expected, "in another order");
     }
 
     #[test]
     fn rows_have_the_same_key_where_the_person_is_the_same(events in events()) {
-        let mut graph = Graph::new(2);
+        let mut graph = Graph::with_users_max(7, 2);
         let rows = graph.add(&[batch(&events)]).unwrap().rows;
         let keys = graph.person_keys(&rows);
         for a in 0..rows.len() {
@@ -131,7 +131,7 @@ proptest! {
 #[test]
 fn an_id_is_shared_from_the_51st_user_on() {
     let event = |user: u8| (0, [Some(user), None, Some(7), None, None, None]);
-    let mut graph = Graph::default();
+    let mut graph = Graph::new(7);
     let fifty: Vec<Event> = (0..50).map(event).collect();
     graph.add(&[batch(&fifty)]).unwrap();
     let persons = |graph: &Graph| -> BTreeSet<_> {
@@ -148,7 +148,7 @@ fn an_id_is_shared_from_the_51st_user_on() {
 fn nobody_joins_nobody() {
     let nobody = batch(&[(0, [None; ID_COUNT]); 2]);
     assert_eq!(keys(&nobody).unwrap().null_count(), 2);
-    let mut graph = Graph::default();
+    let mut graph = Graph::new(7);
     let added = graph.add(&[nobody]).unwrap();
     assert_eq!((added.rows.as_slice(), added.changed.len()), ([NULL, NULL].as_slice(), 0));
     let keys = graph.person_keys(&added.rows);

@@ -1,5 +1,6 @@
 //! Ids seen together in, persons out.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
@@ -9,7 +10,7 @@ use pyo3::prelude::*;
 use unmogrowp_core::column::TableError;
 use unmogrowp_core::identity;
 
-use crate::door::Door;
+use crate::door::{Door, effort};
 use crate::journeys::Refused;
 use crate::table::Batches;
 
@@ -27,7 +28,7 @@ impl Graph {
 impl Graph {
     #[new]
     fn new() -> Self {
-        Self(Mutex::new(identity::Graph::default()))
+        Self(Mutex::new(identity::Graph::new(RandomState::new().hash_one(0))))
     }
 
     /// Take in events: `app_id`, the six ids and, where known already, `identity`. Returns
@@ -68,7 +69,8 @@ pub(crate) fn identities(
 ) -> PyResult<Batches> {
     let cuts = numbered(cuts)?;
     let batches = events.batches().to_vec();
-    py.enter_long(move |_| identity::links(&batches, &cuts).map_err(Refused)).map(Batches::from)
+    py.enter_long(move |stop| identity::links(&batches, &cuts, effort(stop).salt).map_err(Refused))
+        .map(Batches::from)
 }
 
 /// Cuts with the number of each kind.

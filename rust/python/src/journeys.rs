@@ -164,7 +164,7 @@ pub(crate) fn journeys_of_events(
     py.enter_long(move |stop| {
         let conversions = conversions.as_slice();
         let settings = EventSettings { conversions, settings, allows_reserved: false };
-        let mut graph = Graph::default();
+        let mut graph = Graph::new(effort(stop).salt);
         graph.cut(&cuts);
         let rows = graph.add(&batches)?.rows;
         let persons = graph.person_keys(&rows);

@@ -12,7 +12,7 @@ pub fn render(bytes: [u8; 16]) -> String {
         text[place] = b"0123456789abcdef"[usize::from(byte >> 4)];
         text[place + 1] = b"0123456789abcdef"[usize::from(byte & 15)];
     }
-    text.iter().copied().map(char::from).collect()
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The UUID (version 5) of `name` within `namespace`.

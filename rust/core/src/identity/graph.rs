@@ -1,0 +1,399 @@
+//! Identities in, persons out: who is one with whom, however late a link comes.
+
+use std::sync::Arc;
+
+use arrow_array::builder::StringBuilder;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+
+use super::quick::{Quick, Salted};
+use super::{ID_COUNT, Ids, Row, USER, binary, key};
+use crate::column::{Bytes, Interner, Map, NULL, TableError, narrow};
+use crate::limits::SHARED_USERS_MAX;
+use crate::parse::uuid;
+
+/// An id of one kind in one app.
+pub(super) struct Node {
+    /// An identity it is part of, which says its group; [`NULL`] where it has none yet.
+    anchor: u32,
+    /// The first user it was seen with, and others, until they are too many; nearly all have one.
+    user: u32,
+    more_users: Vec<u32>,
+    pub(super) is_shared: bool,
+}
+
+impl Node {
+    /// Note a user; whether they are too many now.
+    fn meet(&mut self, user: u32, users_max: usize) -> bool {
+        if self.user == NULL {
+            self.user = user;
+        } else if self.user != user && !self.more_users.contains(&user) {
+            self.more_users.push(user);
+        }
+        // A node has a user here.
+        1 + self.more_users.len() > users_max
+    }
+}
+
+pub(super) struct Identity {
+    key: u128,
+    pub(super) app: u32,
+    group: u32,
+    /// The next of its group; [`NULL`] for the last.
+    next: u32,
+    pub(super) nodes: [u32; ID_COUNT],
+    told: Told,
+    is_dirty: bool,
+}
+
+/// What [`Graph::add`] last said of an identity.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Person(Option<u128>),
+}
+
+/// Identities that are one person: a list from `first` to `last`.
+#[derive(Clone, Copy)]
+struct Group {
+    first: u32,
+    last: u32,
+    size: u32,
+    /// The smallest key among them; none for an identity that only has shared ids.
+    person: Option<u128>,
+}
+
+/// All identities seen so far and who they are.
+pub struct Graph {
+    /// Different users after which an id is shared.
+    users_max: usize,
+    pub(super) apps: Interner,
+    salted: Salted,
+    node_of: Map<Quick, u32>,
+    pub(super) nodes: Vec<Node>,
+    identity_of: Map<u128, u32>,
+    pub(super) identities: Vec<Identity>,
+    groups: Vec<Group>,
+    free: Vec<u32>,
+    dirty: Vec<u32>,
+    /// Keys of ids that link nobody by rule, whatever the app.
+    cuts: Vec<(usize, Vec<u8>)>,
+    /// Whether some id that meant nobody was met.
+    pub(super) has_nobodies: bool,
+}
+
+/// What [`Graph::add`] made of events.
+#[derive(Debug)]
+pub struct Added {
+    /// Number of each row's identity, [`NULL`] where it has no id.
+    pub rows: Vec<u32>,
+    /// Numbers of the identities whose person changed, new ones included.
+    pub changed: Vec<u32>,
+}
+
+/// As many keys fit into the first caches.
+const ROWS_AT_ONCE: usize = 8_192;
+
+impl Graph {
+    /// An empty graph, whose ids are told apart by digests under a salt.
+    pub fn new(salt: u64) -> Self {
+        Self::with_users_max(salt, SHARED_USERS_MAX)
+    }
+
+    /// An empty graph in which an id seen with more than `users_max` users links nobody.
+    pub(super) fn with_users_max(salt: u64, users_max: usize) -> Self {
+        Self {
+            users_max,
+            apps: Interner::default(),
+            salted: Salted::new(salt),
+            node_of: Map::default(),
+            nodes: Vec::new(),
+            identity_of: Map::default(),
+            identities: Vec::new(),
+            groups: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+            cuts: Vec::new(),
+            has_nobodies: false,
+        }
+    }
+
+    /// From here on these ids, each a kind by its place in the identity and a text, link nobody.
+    pub fn cut(&mut self, ids: &[(usize, String)]) {
+        for (kind, id) in ids {
+            self.cuts.push((*kind, id.as_bytes().to_vec()));
+            self.cuts.extend(uuid::parse(id.as_bytes()).map(|bytes| (*kind, bytes.to_vec())));
+        }
+    }
+
+    pub(super) fn is_cut(&self, kind: usize, id: &[u8]) -> bool {
+        self.cuts.iter().any(|(of, cut)| *of == kind && cut == id)
+    }
+
+    /// Take in the identities of events: columns `app_id`, the six ids and, where it is known
+    /// already, `identity`.
+    ///
+    /// # Errors
+    /// A column is missing or of a wrong type.
+    pub fn add(&mut self, batches: &[RecordBatch]) -> Result<Added, TableError> {
+        let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+        let mut known = Map::default();
+        for batch in batches {
+            for first in (0..batch.num_rows()).step_by(ROWS_AT_ONCE) {
+                let part = batch.slice(first, ROWS_AT_ONCE.min(batch.num_rows() - first));
+                self.batch(&part, &mut known, &mut rows)?;
+            }
+            // Columns are checked even where there is no row.
+            Ids::new(batch)?;
+        }
+        let mut changed = Vec::new();
+        for index in std::mem::take(&mut self.dirty) {
+            let told = Told::Person(self.person(index));
+            let identity = &mut self.identities[index as usize];
+            identity.is_dirty = false;
+            if identity.told != told {
+                identity.told = told;
+                changed.push(index);
+            }
+        }
+        Ok(Added { rows, changed })
+    }
+
+    fn batch(
+        &mut self,
+        batch: &RecordBatch,
+        known: &mut Map<Quick, u32>,
+        rows: &mut Vec<u32>,
+    ) -> Result<(), TableError> {
+        let ids = Ids::new(batch)?;
+        let given = batch.column_by_name("identity").and_then(|array| Bytes::new(array.as_ref()));
+        let mut keys = vec![Quick::default(); batch.num_rows()];
+        self.has_nobodies |= self.salted.keys(&ids, &mut keys);
+        for (row, quick) in keys.into_iter().enumerate() {
+            if let Some(index) = known.get(&quick) {
+                rows.push(*index);
+                continue;
+            }
+            let (app, own) = (ids.app(row), ids.row(row));
+            let given = given.as_ref().and_then(|keys| keys.get(row)?.try_into().ok());
+            let key = given.map(u128::from_be_bytes).or_else(|| key(app, &own));
+            let index = match key {
+                Some(key) if own.iter().any(Option::is_some) => self.identity(key, app, &own)?,
+                _ => NULL,
+            };
+            known.insert(quick, index);
+            rows.push(index);
+        }
+        Ok(())
+    }
+
+    /// The person an identity belongs to: the smallest identity key of its component. None where
+    /// all its ids are shared: then each of its events is a person of its own.
+    pub fn person(&self, identity: u32) -> Option<u128> {
+        let group = self.identities[identity as usize].group;
+        self.groups[group as usize].person
+    }
+
+    /// One key per row for `journey`: equal where the person is, apart where it is nobody.
+    pub fn person_keys(&self, rows: &[u32]) -> Vec<u64> {
+        let alone = |row: usize| 1 << 63 | row as u64;
+        let key = |(row, identity): (usize, &u32)| {
+            let group = self.identities.get(*identity as usize).map(|identity| identity.group);
+            let joined = group.filter(|group| self.groups[*group as usize].person.is_some());
+            joined.map_or_else(|| alone(row), u64::from)
+        };
+        rows.iter().enumerate().map(key).collect()
+    }
+
+    /// A table of identities: `app_id`, `identity`, `person` (null: each event stands alone).
+    ///
+    /// # Errors
+    /// A column is missing or of a wrong type.
+    pub fn table(&self, identities: &[u32]) -> Result<RecordBatch, TableError> {
+        let all = identities.iter().map(|index| &self.identities[*index as usize]);
+        let mut apps = StringBuilder::new();
+        for identity in all.clone() {
+            let app = String::from_utf8_lossy(self.apps.value(identity.app));
+            apps.append_option((!app.is_empty()).then_some(app));
+        }
+        let uuid = |name, nullable| Field::new(name, DataType::FixedSizeBinary(16), nullable);
+        let schema = Schema::new(vec![
+            Field::new("app_id", DataType::Utf8, true),
+            uuid("identity", false),
+            uuid("person", true),
+        ]);
+        let persons = identities.iter().map(|index| self.person(*index));
+        let columns: [ArrayRef; 3] = [
+            Arc::new(apps.finish()),
+            Arc::new(binary(all.map(|identity| Some(identity.key)))),
+            Arc::new(binary(persons)),
+        ];
+        Ok(RecordBatch::try_new(Arc::new(schema), columns.to_vec())?)
+    }
+
+    /// Numbers of all identities of an app, or of all apps.
+    pub fn identities(&self, app: Option<&str>) -> Vec<u32> {
+        let wanted = |identity: &Identity| {
+            app.is_none_or(|app| self.apps.value(identity.app) == app.as_bytes())
+        };
+        let numbered = (0_u32..).zip(&self.identities);
+        numbered.filter(|(_, identity)| wanted(identity)).map(|(index, _)| index).collect()
+    }
+
+    fn identity(&mut self, key: u128, app: &[u8], ids: &Row<'_>) -> Result<u32, TableError> {
+        if let Some(index) = self.identity_of.get(&key) {
+            return Ok(*index);
+        }
+        let max = NULL;
+        let index = u32::try_from(self.identities.len())
+            .ok()
+            .filter(|index| *index < max)
+            .ok_or(TableError::TooMany { what: "identities", max })?;
+        let nodes = self.nodes_of(app, ids);
+        let identity = Identity {
+            key,
+            app: self.apps.id(app),
+            group: self.group(),
+            next: NULL,
+            nodes,
+            told: Told::Nothing,
+            is_dirty: false,
+        };
+        self.identities.push(identity);
+        self.identity_of.insert(key, index);
+        let broken = self.meet_users(&nodes);
+        self.settle(index);
+        for anchor in broken {
+            self.rebuild(self.identities[anchor as usize].group);
+        }
+        self.link(index);
+        Ok(index)
+    }
+
+    fn nodes_of(&mut self, app: &[u8], ids: &Row<'_>) -> [u32; ID_COUNT] {
+        let mut nodes = [NULL; ID_COUNT];
+        for (kind, id) in ids.iter().enumerate() {
+            let Some(id) = id else { continue };
+            let next = narrow(self.nodes.len());
+            let node = *self.node_of.entry(self.salted.id(app, kind, id)).or_insert(next);
+            if node == next {
+                let is_shared = self.is_cut(kind, id);
+                let more_users = Vec::new();
+                self.nodes.push(Node { anchor: NULL, user: NULL, more_users, is_shared });
+            }
+            nodes[kind] = node;
+        }
+        nodes
+    }
+
+    /// Note which ids were seen with which user; returns an identity of each group that an id
+    /// which became shared just now had held together.
+    fn meet_users(&mut self, nodes: &[u32; ID_COUNT]) -> Vec<u32> {
+        let user = nodes[USER];
+        let mut broken = Vec::new();
+        if user == NULL {
+            return broken;
+        }
+        for node in nodes[USER + 1..].iter().filter(|node| **node != NULL) {
+            let node = &mut self.nodes[*node as usize];
+            if !node.is_shared && node.meet(user, self.users_max) {
+                node.is_shared = true;
+                node.more_users = Vec::new();
+                broken.extend((node.anchor != NULL).then_some(node.anchor));
+                node.anchor = NULL;
+            }
+        }
+        broken
+    }
+
+    fn group(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.groups.push(Group { first: NULL, last: NULL, size: 0, person: None });
+            narrow(self.groups.len() - 1)
+        })
+    }
+
+    /// Make an identity the only one of its group.
+    fn settle(&mut self, index: u32) {
+        let identity = &mut self.identities[index as usize];
+        identity.next = NULL;
+        let nodes = identity.nodes.iter().filter(|node| **node != NULL);
+        let joins = nodes.into_iter().any(|node| !self.nodes[*node as usize].is_shared);
+        self.groups[identity.group as usize] =
+            Group { first: index, last: index, size: 1, person: joins.then_some(identity.key) };
+        self.mark(index);
+    }
+
+    fn mark(&mut self, index: u32) {
+        let identity = &mut self.identities[index as usize];
+        if !identity.is_dirty {
+            identity.is_dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    /// Take a group apart and join again what still belongs together.
+    fn rebuild(&mut self, group: u32) {
+        let mut members = Vec::new();
+        self.each_from(self.groups[group as usize].first, |_, index| members.push(index));
+        self.free.push(group);
+        for index in &members {
+            self.identities[*index as usize].group = self.group();
+            self.settle(*index);
+            for node in self.identities[*index as usize].nodes.into_iter().filter(|n| *n != NULL) {
+                self.nodes[node as usize].anchor = NULL;
+            }
+        }
+        for index in members {
+            self.link(index);
+        }
+    }
+
+    /// Join an identity with all that have one of its ids.
+    fn link(&mut self, index: u32) {
+        for node in self.identities[index as usize].nodes.into_iter().filter(|n| *n != NULL) {
+            let node = &mut self.nodes[node as usize];
+            if node.is_shared {
+                continue;
+            }
+            if node.anchor == NULL {
+                node.anchor = index;
+                continue;
+            }
+            let other = self.identities[node.anchor as usize].group;
+            self.merge(self.identities[index as usize].group, other);
+        }
+    }
+
+    fn merge(&mut self, one: u32, two: u32) {
+        if one == two {
+            return;
+        }
+        let size = |group: u32| self.groups[group as usize].size;
+        let (from, into) = if size(one) < size(two) { (one, two) } else { (two, one) };
+        let (moved, kept) = (self.groups[from as usize], self.groups[into as usize]);
+        self.free.push(from);
+        let person = moved.person.min(kept.person);
+        debug_assert!(person.is_some(), "an identity without linking ids links nobody");
+        if person != kept.person {
+            self.each_from(kept.first, Self::mark);
+        }
+        self.each_from(moved.first, |graph, index| {
+            graph.identities[index as usize].group = into;
+            graph.mark(index);
+        });
+        self.identities[kept.last as usize].next = moved.first;
+        let group = &mut self.groups[into as usize];
+        *group = Group { last: moved.last, size: kept.size + moved.size, person, ..kept };
+    }
+
+    /// Do something with each identity of a group from one on.
+    fn each_from(&mut self, first: u32, mut take: impl FnMut(&mut Self, u32)) {
+        let mut index = first;
+        while index != NULL {
+            let next = self.identities[index as usize].next;
+            take(self, index);
+            index = next;
+        }
+    }
+}
