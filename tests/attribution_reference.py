@@ -22,6 +22,12 @@ def microseconds(text: str) -> int:
     return sum(int(n) * UNITS[unit] for n, unit in re.findall(r"(\d+)([a-z]+)", text))
 
 
+def clicks_first(touches, rows):
+    """Without impressions, if there is anything else."""
+    clicks = [touch for touch in touches if rows[touch.row].get("type") != "impression"]
+    return clicks or touches
+
+
 def journeys(rows, *, click=30 * DAY, view=DAY, policy="partition"):
     """The touches of each conversion, in input order."""
     numbered = [(row | {"row": number}) for number, row in enumerate(rows)]

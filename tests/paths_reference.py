@@ -10,7 +10,7 @@ from math import factorial
 from attribution_reference import DAY
 
 
-def paths(rows, *, click=30 * DAY, view=DAY, journeys=()):
+def paths(rows, *, click=30 * DAY, view=DAY, journeys=(), click_over_view=False):
     """Paths of rows as in `attribution_reference`, given the touches of each conversion."""
     found = {}
 
@@ -25,23 +25,31 @@ def paths(rows, *, click=30 * DAY, view=DAY, journeys=()):
     for user in {row["user"] for row in rows}:
         own = [row | {"row": n} for n, row in enumerate(rows) if row["user"] == user]
         own.sort(key=lambda row: (row["us"], "conversion" in row, row["row"]))
-        journey, last = [], None
-        for place, row in enumerate(own):
-            if "conversion" in row:
-                add(journey, 0, 1)
-                journey, last = [], None
-                continue
-            lookback = view if row.get("type") == "impression" else click
-            later = [other for other in own[place:] if "conversion" in other]
-            if any(other["us"] - row["us"] <= lookback for other in later):
-                continue
-            if last is not None and row["us"] - last > click:
-                add(journey, 0, 1)
-                journey = []
-            journey.append(row.get("channel"))
-            last = row["us"]
-        add(journey, 0, 1)
+        for journey in unconverted(own, click, view):
+            clicks = [row for row in journey if row.get("type") != "impression"]
+            left = clicks if click_over_view and clicks else journey
+            add([row.get("channel") for row in left], 0, 1)
     return found
+
+
+def unconverted(own, click, view):
+    """One person's touches inside no window, cut at conversions and at gaps."""
+    journey, last = [], None
+    for place, row in enumerate(own):
+        if "conversion" in row:
+            yield journey
+            journey, last = [], None
+            continue
+        lookback = view if row.get("type") == "impression" else click
+        later = [other for other in own[place:] if "conversion" in other]
+        if any(other["us"] - row["us"] <= lookback for other in later):
+            continue
+        if last is not None and row["us"] - last > click:
+            yield journey
+            journey = []
+        journey.append(row)
+        last = row["us"]
+    yield journey
 
 
 def solved(rows, right):

@@ -89,6 +89,17 @@ def test_every_rule_agrees_with_the_reference(rows, policy):
 
 
 @given(tables, policies)
+def test_impressions_earn_nothing_beside_a_click_where_clicks_come_first(rows, policy):
+    js = journeys(table_of(rows), policy=policy, click_over_view=True)
+    for own, touches in zip(
+        credits_of(js, ug.Linear()), reference.journeys(rows, policy=policy), strict=True
+    ):
+        left = reference.clicks_first(touches, rows)
+        expected = [touch.channel for touch in left] or ["(unattributed)"]
+        assert [row["channel"] for row in own] == expected
+
+
+@given(tables, policies)
 def test_credit_and_value_are_conserved(rows, policy):
     js = journeys(table_of(rows), policy=policy)
     values = [row["value"] or 0 for row in rows if "conversion" in row]

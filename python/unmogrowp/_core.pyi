@@ -483,7 +483,7 @@ def is_sealed(public: bytes, message: bytes, signature: bytes, /) -> bool:
     """
 
 def journeys(
-    table: Batches, columns: dict[str, str], lookbacks_us: tuple[int, int], policy: str
+    table: Batches, columns: dict[str, str], settings: tuple[int, int, str, bool]
 ) -> Journeys:
     """
     Journeys of any table; `columns` says which column plays which part.
@@ -497,8 +497,7 @@ def journeys_from_paths(table: Batches, separator: str) -> Journeys:
 def journeys_of_events(
     events: Batches,
     conversions: Sequence[str],
-    lookbacks_us: tuple[int, int],
-    policy: str,
+    settings: tuple[int, int, str, bool],
     cuts: Sequence[tuple[str, str]] = ...,
 ) -> Journeys:
     """

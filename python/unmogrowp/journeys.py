@@ -242,6 +242,7 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
     click_lookback: Duration = "30d",
     view_lookback: Duration = "1d",
     policy: Policy = "partition",
+    click_over_view: bool = False,
     cut: Iterable[tuple[str, str]] = (),
 ) -> Journeys:
     """Find the touches each conversion may credit.
@@ -266,6 +267,7 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
         view_lookback: The same for impressions.
         policy: `partition`: a conversion consumes the touches before it, the next conversion of
             the same name sees only later ones. `overlap`: each looks back on its own.
+        click_over_view: Whether impressions earn nothing in a journey that has another touch.
         cut: Pairs of kind and id that link nobody in canonical events; see `ug.identities`.
 
     Returns:
@@ -286,14 +288,14 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
     }
     lookbacks = {"click_lookback": click_lookback, "view_lookback": view_lookback}
     click_us, view_us = (microseconds(name, lookback) for name, lookback in lookbacks.items())
+    settings = (click_us, view_us, policy, click_over_view)
     given = Table.read(table)
     if conversion is None:
         columns = _columns(given, named, checked(cut))
-        return Journeys(_core.journeys(given.batches, columns, (click_us, view_us), policy))
+        return Journeys(_core.journeys(given.batches, columns, settings))
     _refuse_columns(named)
     names = [conversion] if isinstance(conversion, str) else list(conversion)
-    settings = (click_us, view_us), policy, checked(cut)
-    return Journeys(_core.journeys_of_events(given.batches, names, *settings))
+    return Journeys(_core.journeys_of_events(given.batches, names, settings, checked(cut)))
 
 
 def _refuse_columns(named: dict[str, str | None]) -> None:

@@ -40,6 +40,7 @@ class Columns(TypedDict, total=False):
     click_lookback: Duration
     view_lookback: Duration
     policy: Policy
+    click_over_view: bool
 
 
 _REQUIRED: Columns = {
@@ -48,7 +49,7 @@ _REQUIRED: Columns = {
     "channel": "channel",
     "is_conversion": "is_conversion",
 }
-_SETTINGS = ("click_lookback", "view_lookback", "policy")
+_SETTINGS = ("click_lookback", "view_lookback", "policy", "click_over_view")
 
 
 def attribute(df: "DataFrame", model: Model, **columns: Unpack[Columns]) -> "DataFrame":

@@ -106,7 +106,7 @@ pub(crate) fn settings(
             )));
         }
     }
-    Ok(Settings { click_lookback_us, view_lookback_us, policy })
+    Ok(Settings { click_lookback_us, view_lookback_us, policy, prefers_clicks: false })
 }
 
 /// Which column plays which part; the required ones fall back to their own name.
@@ -127,16 +127,22 @@ fn names(mut columns: HashMap<String, String>) -> Names {
     }
 }
 
+/// Click and view lookback in microseconds, policy, and whether clicks go before impressions.
+type Chosen = (i64, i64, String, bool);
+
+fn chosen((click_us, view_us, policy, prefers_clicks): Chosen) -> PyResult<Settings> {
+    Ok(Settings { prefers_clicks, ..settings(click_us, view_us, &policy)? })
+}
+
 /// Journeys of any table; `columns` says which column plays which part.
 #[pyfunction]
 pub(crate) fn journeys(
     py: Python<'_>,
     table: &Batches,
     columns: HashMap<String, String>,
-    lookbacks_us: (i64, i64),
-    policy: &str,
+    settings: Chosen,
 ) -> PyResult<Journeys> {
-    let settings = settings(lookbacks_us.0, lookbacks_us.1, policy)?;
+    let settings = chosen(settings)?;
     let (schema, batches, names) = (table.schema(), table.batches().to_vec(), names(columns));
     py.enter_long(move |stop| {
         journey::read(&schema, &batches, &names, settings, effort(stop)).map_err(Refused)
@@ -147,18 +153,15 @@ pub(crate) fn journeys(
 /// Journeys of canonical events: people by the ids seen together, touches by `event_type`; `cuts`
 /// are pairs of kind and id that link nobody.
 #[pyfunction]
-#[pyo3(signature = (
-    events, conversions, lookbacks_us, policy, cuts=Vec::new()
-))]
+#[pyo3(signature = (events, conversions, settings, cuts=Vec::new()))]
 pub(crate) fn journeys_of_events(
     py: Python<'_>,
     events: &Batches,
     conversions: Vec<String>,
-    lookbacks_us: (i64, i64),
-    policy: &str,
+    settings: Chosen,
     cuts: Vec<(String, String)>,
 ) -> PyResult<Journeys> {
-    let settings = settings(lookbacks_us.0, lookbacks_us.1, policy)?;
+    let settings = chosen(settings)?;
     let cuts = numbered(cuts)?;
     let (schema, batches) = (events.schema(), events.batches().to_vec());
     py.enter_long(move |stop| {

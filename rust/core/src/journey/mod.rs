@@ -66,6 +66,8 @@ pub struct Settings {
     pub view_lookback_us: i64,
     /// See [`Policy`].
     pub policy: Policy,
+    /// Whether impressions are left out of a journey that has another touch.
+    pub prefers_clicks: bool,
 }
 
 impl Default for Settings {
@@ -74,6 +76,7 @@ impl Default for Settings {
             click_lookback_us: 30 * 86_400_000_000,
             view_lookback_us: 86_400_000_000,
             policy: Policy::Partition,
+            prefers_clicks: false,
         }
     }
 }

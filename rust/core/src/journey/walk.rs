@@ -50,6 +50,9 @@ impl<'a> Person<'a> {
             return;
         }
         let mut end = |journey: &mut Vec<&'a Touch>| {
+            if lens.prefers_clicks && !journey.iter().all(|touch| touch.is_view()) {
+                journey.retain(|touch| !touch.is_view());
+            }
             if !journey.is_empty() {
                 take(&mut journey.iter().copied());
             }
@@ -82,8 +85,10 @@ impl<'a> Person<'a> {
 pub(crate) struct Lens {
     click_us: u64,
     view_us: u64,
-    /// Whether some touch in a span may lie outside its own lookback.
+    /// Whether some touch in a span may not count.
     is_mixed: bool,
+    /// Whether impressions are left out of a journey that has another touch.
+    prefers_clicks: bool,
     /// Aggregated paths have no times, and say how often they did not convert.
     is_timed: bool,
 }
@@ -106,15 +111,16 @@ impl Lens {
     pub(crate) fn new(settings: Settings, has_views: bool) -> Self {
         let (click_us, view_us) =
             (settings.click_lookback_us.unsigned_abs(), settings.view_lookback_us.unsigned_abs());
-        let is_mixed = has_views && click_us != view_us;
-        Self { click_us, view_us, is_mixed, is_timed: true }
+        let prefers_clicks = has_views && settings.prefers_clicks;
+        let is_mixed = has_views && click_us != view_us || prefers_clicks;
+        Self { click_us, view_us, is_mixed, prefers_clicks, is_timed: true }
     }
 
     fn reach_us(&self) -> u64 {
         if self.is_mixed { self.click_us.max(self.view_us) } else { self.click_us }
     }
 
-    /// Those of a span's touches that lie in their own lookback.
+    /// Those of a span's touches that count.
     pub(crate) fn journey<'a>(
         &self,
         touches: &'a [Touch],
@@ -126,6 +132,9 @@ impl Lens {
         }
         scratch.clear();
         scratch.extend(touches.iter().filter(|touch| self.reaches(touch, time)));
+        if self.prefers_clicks && !scratch.iter().all(Touch::is_view) {
+            scratch.retain(|touch| !touch.is_view());
+        }
         Journey { touches: scratch, time }
     }
 }
