@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,17 +40,20 @@ def at(hours: int) -> dict[str, object]:
     return {"timestamp": 1_790_000_000_000 + hours * HOUR_MS}
 
 
-def journeys_of(events: list[dict[str, object]], app: str) -> ug.Journeys:
+Cuts = Iterable[tuple[str, str]]
+
+
+def journeys_of(events: list[dict[str, object]], app: str, cuts: Cuts = ()) -> ug.Journeys:
     """Those of the same events at rest."""
     body = "\n".join(json.dumps({**one, "app_id": app}) for one in events).encode()
-    return ug.journeys(ug.parse(body).events, conversion=["install", "purchase"])
+    return ug.journeys(ug.parse(body).events, conversion=["install", "purchase"], cut=cuts)
 
 
 def paths_of(
-    events: list[dict[str, object]], app: str
+    events: list[dict[str, object]], app: str, cuts: Cuts = ()
 ) -> dict[tuple[str | None, ...], tuple[int, int]]:
     """How often each path converted, and how often not, as the library counts."""
-    table = journeys_of(events, app).to_paths()
+    table = journeys_of(events, app, cuts).to_paths()
     columns = [table.column(name).to_pylist() for name in ("path", "conversions", "nulls")]
     return {tuple(path): (won, lost) for path, won, lost in zip(*columns, strict=True)}
 
@@ -124,6 +127,57 @@ def test_an_app_the_catalog_does_not_know_holds_nobody_up(house: House) -> None:
     house.send("ghost", [event(3, event_name="install", user_id="ana", **at(3))])
     house.attribute()
     assert house.credit("ghost") == ({"meta": 1.0}, 0)
+
+
+def cut(house: House, text: str) -> None:
+    house.pipeline.catalog.set_app("app", {"cut": text})
+
+
+def test_an_id_that_is_cut_links_nobody_until_it_is_not(house: House) -> None:
+    """Three people on the tablet of a shop; what comes later follows the same rule."""
+    house.send("app", household(3))
+    house.attribute()
+    assert house.paths("app") == paths_of(house.sent, "app")
+    cut(house, "device_id:tablet,user_id:nobody, here")
+    house.attribute()
+    assert house.paths("app") == paths_of(house.sent, "app", [("device_id", "tablet")])
+    # Somebody new on the tablet, and after a restart somebody else.
+    for number, user in enumerate(("new", "other")):
+        house.send("app", [click(800 + number, user, user_id=user, device_id="tablet", **at(300))])
+        installed = event(900 + number, event_name="install", user_id=user, **at(301))
+        house.send("app", [installed])
+        house.attribute()
+        house.reopen()
+    apart = paths_of(house.sent, "app", [("device_id", "tablet")])
+    assert apart["new",] == apart["other",] == (1, 0)
+    assert house.paths("app") == apart
+    cut(house, "none")
+    house.attribute()
+    assert house.paths("app") == paths_of(house.sent, "app") != apart
+
+
+def test_a_cut_that_broke_off_is_made_whole(house: House) -> None:
+    house.send("app", household(4))
+    house.attribute()
+    cut(house, "device_id:tablet")
+    house.warehouse.command("RENAME TABLE credits TO hidden")
+    with pytest.raises(SinkRefused):
+        house.pipeline.attribute_once()
+    house.reopen()
+    house.warehouse.command("RENAME TABLE hidden TO credits")
+    house.attribute()
+    assert house.paths("app") == paths_of(house.sent, "app", [("device_id", "tablet")])
+
+
+def test_what_one_app_cuts_links_in_another(house: House) -> None:
+    house.create("second")
+    cut(house, "device_id:tablet")
+    for app in ("app", "second"):
+        house.send(app, household(3))
+    house.attribute()
+    sent = house.sent_to["app"]
+    assert house.paths("app") == paths_of(sent, "app", [("device_id", "tablet")])
+    assert house.paths("second") == paths_of(sent, "second")
 
 
 def journal(choice: random.Random) -> list[dict[str, object]]:

@@ -1,11 +1,13 @@
 """The catalog: apps, keys, and two processes on one file."""
 
+import json
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -224,3 +226,36 @@ def test_the_catalog_is_its_owners_alone(tmp_path: Path) -> None:
     Catalog.open(tmp_path / "new").close()
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
     assert (tmp_path / "new" / "catalog.db").stat().st_mode & 0o077 == 0
+
+
+def test_ids_that_are_cut_are_named_with_their_kind():
+    settings = AppSettings().changed(
+        {"cut": "device_id:tablet,user_id:a, b,idfa:x,device_id:tablet"}
+    )
+    assert settings.cuts == [("device_id", "tablet"), ("user_id", "a, b"), ("idfa", "x")]
+    assert AppSettings.from_text(settings.text()) == settings
+    assert settings.changed({"cut": "none"}) == AppSettings()
+    for text in ("tablet", "device_id:", "email:x", ""):
+        with pytest.raises(ConfigError, match="cut must name ids with their kind, got"):
+            settings.changed({"cut": text})
+
+
+def test_settings_of_an_older_catalog_have_no_cuts():
+    text = json.dumps({"conversions": ["install"], "click_lookback": "7d", "policy": "overlap"})
+    settings = AppSettings.from_text(text)
+    assert (settings.cut, settings.conversions, settings.retention) == ((), ("install",), "none")
+
+
+def test_every_setting_can_be_set():
+    texts = {
+        "conversions": "open",
+        "click_lookback": "1h",
+        "view_lookback": "2h",
+        "policy": "overlap",
+        "truncate_ip": "true",
+        "retention": "9d",
+        "cut": "user_id:test",
+    }
+    changed, before = asdict(AppSettings().changed(texts)), asdict(AppSettings())
+    assert changed.keys() == texts.keys()
+    assert all(changed[name] != before[name] for name in before)

@@ -1,6 +1,8 @@
 """`Table`: Arrow out to every library, Arrow in from every library."""
 
 import datetime as dt
+import subprocess
+import sys
 
 import pytest
 
@@ -77,3 +79,24 @@ def test_a_missing_library_is_named(table: ug.Table, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(ImportError, match="hint: pip install polars"):
         table.to_polars()
+
+
+CHDB = """
+import chdb
+import pyarrow as pa
+import unmogrowp as ug
+
+rows = chdb.query(
+    "SELECT arrayJoin(['ana', 'ben']) AS user_id, (arrayJoin([0, 1]) = 1)::Bool AS is_conversion,"
+    " toDateTime64('2026-03-01 00:00:00', 3, 'UTC') + is_conversion AS timestamp,"
+    " if(is_conversion, NULL, user_id) AS channel", "ArrowTable")
+credit = ug.compare(ug.journeys(rows), [ug.Linear()]).to_pyarrow()
+print(chdb.query("SELECT channel, linear_conversions FROM Python(credit) ORDER BY channel", "CSV"))
+"""
+
+
+@pytest.mark.service
+def test_tables_come_from_chdb_and_go_there() -> None:
+    """In a process of its own, which has an engine of its own."""
+    said = subprocess.check_output([sys.executable, "-c", CHDB], text=True)
+    assert said.split() == ['"(unattributed)",0', '"ana",1', '"ben",1']

@@ -134,6 +134,10 @@ class Graph:
         `app_id`, `identity`, `person` of every identity whose person changed, new ones included;
         a null person says that each of its events stands alone.
         """
+    def cut(self, /, app_id: str, cuts: Sequence[tuple[str, str]]) -> None:
+        """
+        From here on these ids of an app, pairs of kind and id, link nobody.
+        """
     def persons(self, /, app_id: str | None = None) -> Batches:
         """
         `app_id`, `identity`, `person` of every identity of an app, or of all apps.

@@ -3,13 +3,15 @@
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Literal, TypeVar, final
 
 from unmogrowp import _core
 from unmogrowp.catalog.tables import CatalogError
 from unmogrowp.errors import ConfigError
+from unmogrowp.events import IDS
 
 ID_BYTES_MAX = 256
 Policy = Literal["partition", "overlap"]
@@ -30,6 +32,7 @@ class AppSettings:
         policy: `partition`: a conversion consumes the touches before it. `overlap`: it does not.
         truncate_ip: Forget the last octet of IPv4 and all but the /48 of IPv6 addresses.
         retention: How long events are kept, in whole days; `none` keeps them forever.
+        cut: Ids that link nobody, as `kind:id`: a tablet in a shop, a test account.
     """
 
     conversions: tuple[str, ...] = ("install", "purchase")
@@ -38,6 +41,7 @@ class AppSettings:
     policy: Policy = "partition"
     truncate_ip: bool = False
     retention: str = "none"
+    cut: tuple[str, ...] = ()
 
     @property
     def click_lookback_us(self) -> int:
@@ -50,6 +54,11 @@ class AppSettings:
         return int(_core.duration_us("view_lookback", self.view_lookback))
 
     @property
+    def cuts(self) -> list[tuple[str, str]]:
+        """Kind and id of each that links nobody."""
+        return [(kind, name) for kind, _, name in (text.partition(":") for text in self.cut)]
+
+    @property
     def retention_days(self) -> int | None:
         """Days events are kept; None for ever."""
         return None if self.retention == "none" else int(self.retention.removesuffix("d"))
@@ -60,29 +69,15 @@ class AppSettings:
         Raises:
             ConfigError: An unknown setting or a wrong value.
         """
-        settings = self
+        changes: dict[str, object] = {}
         for name, text in texts.items():
-            settings = settings._with(name, text)
-        return settings
-
-    def _with(self, name: str, text: str) -> "AppSettings":
-        match name:
-            case "conversions":
-                return replace(self, conversions=_conversions(text))
-            case "click_lookback":
-                return replace(self, click_lookback=_duration(name, text))
-            case "view_lookback":
-                return replace(self, view_lookback=_duration(name, text))
-            case "policy":
-                return replace(self, policy=_one_of(name, text, POLICIES))
-            case "truncate_ip":
-                return replace(self, truncate_ip=_one_of(name, text, TRUTHS))
-            case "retention":
-                return replace(self, retention=_retention(text))
-        known = list(asdict(self))
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
-        raise ConfigError(f"unknown setting `{name}`\nhint: {hint}")
+            if name not in _READERS:
+                near = difflib.get_close_matches(name, _READERS, 1)
+                hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(_READERS)}"
+                raise ConfigError(f"unknown setting `{name}`\nhint: {hint}")
+            changes[name] = _READERS[name](text)
+        # Each has the type of its field: that is what its reader makes.
+        return replace(self, **changes)  # type: ignore[arg-type]
 
     def text(self) -> str:
         """These settings as the catalog keeps them."""
@@ -92,7 +87,8 @@ class AppSettings:
     def from_text(cls, text: str) -> "AppSettings":
         """Settings the catalog kept."""
         values = json.loads(text)
-        return cls(**{**values, "conversions": tuple(values["conversions"])})
+        lists = {name: tuple(values.get(name, ())) for name in ("conversions", "cut")}
+        return cls(**{**values, **lists})
 
 
 @final
@@ -143,6 +139,22 @@ def _conversions(text: str) -> tuple[str, ...]:
     return names
 
 
+def _cut(text: str) -> tuple[str, ...]:
+    if text == "none":
+        return ()
+    kinds = "|".join(IDS)
+    # An id may have commas; the next one begins with its kind.
+    parts = re.split(rf",(?=(?:{kinds}):)", text)
+    wrong = [part for part in parts if not re.fullmatch(rf"(?:{kinds}):.+", part)]
+    if wrong:
+        raise ConfigError(
+            f"cut must name ids with their kind, got `{wrong[0]}`\n"
+            f"hint: write e.g. `cut=device_id:tablet,user_id:test` or `cut=none`; the kinds are "
+            f"{', '.join(IDS)}"
+        )
+    return tuple(dict.fromkeys(parts))
+
+
 def _duration(name: str, text: str) -> str:
     try:
         _core.duration_us(name, text)
@@ -167,3 +179,14 @@ def _retention(text: str) -> str:
             "hint: write `retention=90d` or `retention=none`"
         )
     return text
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "conversions": _conversions,
+    "click_lookback": partial(_duration, "click_lookback"),
+    "view_lookback": partial(_duration, "view_lookback"),
+    "policy": partial(_one_of, "policy", known=POLICIES),
+    "truncate_ip": partial(_one_of, "truncate_ip", known=TRUTHS),
+    "retention": _retention,
+    "cut": _cut,
+}

@@ -21,7 +21,8 @@ SETTINGS = """\
 conversions=install,purchase  names of the events that convert;
 click_lookback=30d, view_lookback=1d  how long before a conversion a touch counts;
 policy=partition|overlap  whether a conversion consumes its touches;
-truncate_ip=true|false  forget the end of addresses; retention=none|90d  how long events are kept"""
+truncate_ip=true|false  forget the end of addresses; retention=none|90d  how long events are kept;
+cut=none|device_id:tablet,…  ids that link nobody"""
 
 
 def add(commands: Commands) -> None:

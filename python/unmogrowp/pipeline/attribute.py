@@ -40,7 +40,7 @@ class Attributor:
         apps = {app.id: app for app in self._catalog.apps()}
         changed = [app for app in apps.values() if self._is_changed(app)]
         for app in changed:
-            self._recompute(app)
+            self._recompute(app, apps)
         return self._round(last.id if last else 0, apps) or bool(changed)
 
     def forget(self) -> None:
@@ -63,7 +63,7 @@ class Attributor:
         span = {"after": after, "upto": min(last, after + BATCHES_MAX)}
         try:
             began = self._begin()
-            self._link(span)
+            self._link(span, apps)
             for app in self._known(apps, statements.APPS, span):
                 self._gather(app, span)
             for app in self._known(apps, statements.MARKED_APPS, {}):
@@ -98,10 +98,9 @@ class Attributor:
         named = (str(row["app_id"]) for row in self._warehouse.rows(query, values))
         return [apps[name] for name in named if name in apps]
 
-    def _link(self, span: dict[str, int]) -> None:
+    def _link(self, span: dict[str, int], apps: dict[str, App]) -> None:
         """Grow the graph, and mark every person that gained or lost an identity."""
-        graph = self._graph or self._restored()
-        self._graph = graph
+        graph = self._graph = self._graph or self._restored(apps)
         changed = graph.add(self._table(statements.IDENTITIES, span).batches)
         if len(changed):
             token = f"changes-{self._state.next('version')}"
@@ -109,8 +108,10 @@ class Attributor:
             self._warehouse.command(statements.MARK_CHANGED)
             self._warehouse.command(statements.MARK_PREVIOUS)
 
-    def _restored(self) -> _core.Graph:
+    def _restored(self, apps: dict[str, App]) -> _core.Graph:
         graph = _core.Graph()
+        for app in apps.values():
+            graph.cut(app.id, app.settings.cuts)
         graph.add(self._table(statements.REMEMBERED, {}).batches)
         return graph
 
@@ -126,12 +127,17 @@ class Attributor:
             return True
         return self._state.counter(_kept(app.id)) < KEPT
 
-    def _recompute(self, app: App) -> None:
+    def _recompute(self, app: App, apps: dict[str, App]) -> None:
         """Credit a whole app by its new settings beside the old rows, then switch."""
         applied = self._state.applied(app.id)
         fresh = Applied(rules_of(app), self._state.next("rule_version"))
+        is_cut_anew = (applied.cut if applied else []) != list(app.settings.cut)
+        began = self._relink(app, apps) if is_cut_anew else None
         if self._warehouse.rows(statements.ANY_EVENT, {"app_id": app.id}):
             self._credit_all(app, fresh.rule_version)
+        if began is not None:
+            self._warehouse.command(statements.MOVE, {"version": self._state.next("version")})
+            self._check(began)
         self._warehouse.check()
         self._state.apply(app.id, fresh)
         self._state.set_counter(_kept(app.id), KEPT)
@@ -139,6 +145,16 @@ class Attributor:
             old = {"app_id": app.id, "rule_version": fresh.rule_version}
             for statement in statements.FORGET:
                 self._warehouse.command(statement, old)
+
+    def _relink(self, app: App, apps: dict[str, App]) -> dict[str, str]:
+        """Say of all identities of an app who they are by its new cuts."""
+        began = self._begin()
+        self._graph = self._restored(apps)
+        persons = self._graph.persons(app.id)
+        if len(persons):
+            token = f"changes-{self._state.next('version')}"
+            self._warehouse.insert("changes", _core.native(persons), token)
+        return began
 
     def _credit_all(self, app: App, rule_version: int) -> None:
         names = {"app_id": app.id, "conversions": list(app.settings.conversions)}
@@ -193,11 +209,13 @@ def _credited(
 def rules_of(app: App) -> str:
     """The settings that credit depends on, in one canonical text."""
     settings = app.settings
-    return json.dumps(
-        {
-            "conversions": sorted(settings.conversions),
-            "click_lookback_us": settings.click_lookback_us,
-            "view_lookback_us": settings.view_lookback_us,
-            "policy": settings.policy,
-        }
-    )
+    rules: dict[str, object] = {
+        "conversions": sorted(settings.conversions),
+        "click_lookback_us": settings.click_lookback_us,
+        "view_lookback_us": settings.view_lookback_us,
+        "policy": settings.policy,
+    }
+    # What was applied before there were cuts has none.
+    if settings.cut:
+        rules["cut"] = list(settings.cut)
+    return json.dumps(rules)

@@ -4,6 +4,7 @@ The bounds of a batch are written down before its insert, so that a retry insert
 rows under the same token.
 """
 
+import json
 import sqlite3
 import threading
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ class Applied:
 
     settings: str
     rule_version: int
+
+    @property
+    def cut(self) -> list[str]:
+        """The ids that linked nobody, as `kind:id`."""
+        return [str(one) for one in json.loads(self.settings).get("cut", [])]
 
 
 class State:

@@ -89,7 +89,7 @@ pub fn cohorts(
         Who::Named(persons) => identity::keys_by_table(batches, persons)?,
         Who::Linked { cuts } => {
             let mut graph = Graph::new(effort.salt);
-            graph.cut(cuts);
+            graph.cut(None, cuts);
             let rows = graph.add(batches)?.rows;
             graph.person_keys(&rows)
         }

@@ -31,6 +31,12 @@ impl Graph {
         Self(Mutex::new(identity::Graph::new(RandomState::new().hash_one(0))))
     }
 
+    /// From here on these ids of an app, pairs of kind and id, link nobody.
+    fn cut(&self, app_id: &str, cuts: Vec<(String, String)>) -> PyResult<()> {
+        self.lock().cut(Some(app_id), &numbered(cuts)?);
+        Ok(())
+    }
+
     /// Take in events: `app_id`, the six ids and, where known already, `identity`. Returns
     /// `app_id`, `identity`, `person` of every identity whose person changed, new ones included;
     /// a null person says that each of its events stands alone.

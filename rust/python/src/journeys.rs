@@ -168,7 +168,7 @@ pub(crate) fn journeys_of_events(
         let conversions = conversions.as_slice();
         let settings = EventSettings { conversions, settings, allows_reserved: false };
         let mut graph = Graph::new(effort(stop).salt);
-        graph.cut(&cuts);
+        graph.cut(None, &cuts);
         let rows = graph.add(&batches)?.rows;
         let persons = graph.person_keys(&rows);
         let journeys = journey::read_events(&schema, &batches, &persons, settings, stop)?;

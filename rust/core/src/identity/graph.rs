@@ -63,6 +63,14 @@ struct Group {
     person: Option<u128>,
 }
 
+/// An id that links nobody by rule.
+struct Cut {
+    /// None: whatever the app.
+    app: Option<Vec<u8>>,
+    kind: usize,
+    id: Vec<u8>,
+}
+
 /// All identities seen so far and who they are.
 pub struct Graph {
     /// Different users after which an id is shared.
@@ -76,8 +84,8 @@ pub struct Graph {
     groups: Vec<Group>,
     free: Vec<u32>,
     dirty: Vec<u32>,
-    /// Keys of ids that link nobody by rule, whatever the app.
-    cuts: Vec<(usize, Vec<u8>)>,
+    /// Ids that link nobody by rule, of one app or of whatever app.
+    cuts: Vec<Cut>,
     /// Whether some id that meant nobody was met.
     pub(super) has_nobodies: bool,
 }
@@ -118,16 +126,22 @@ impl Graph {
         }
     }
 
-    /// From here on these ids, each a kind by its place in the identity and a text, link nobody.
-    pub fn cut(&mut self, ids: &[(usize, String)]) {
+    /// From here on these ids of an app, or of whatever app, link nobody: each a kind by its place
+    /// in the identity and a text.
+    pub fn cut(&mut self, app: Option<&str>, ids: &[(usize, String)]) {
+        let app = app.map(|app| app.as_bytes().to_vec());
         for (kind, id) in ids {
-            self.cuts.push((*kind, id.as_bytes().to_vec()));
-            self.cuts.extend(uuid::parse(id.as_bytes()).map(|bytes| (*kind, bytes.to_vec())));
+            let written = [Some(id.as_bytes().to_vec()), uuid::parse(id.as_bytes()).map(Vec::from)];
+            for id in written.into_iter().flatten() {
+                self.cuts.push(Cut { app: app.clone(), kind: *kind, id });
+            }
         }
     }
 
-    pub(super) fn is_cut(&self, kind: usize, id: &[u8]) -> bool {
-        self.cuts.iter().any(|(of, cut)| *of == kind && cut == id)
+    pub(super) fn is_cut(&self, app: &[u8], kind: usize, id: &[u8]) -> bool {
+        self.cuts.iter().any(|cut| {
+            cut.kind == kind && cut.id == id && cut.app.as_ref().is_none_or(|own| own == app)
+        })
     }
 
     /// Take in the identities of events: columns `app_id`, the six ids and, where it is known
@@ -277,7 +291,7 @@ impl Graph {
             let next = narrow(self.nodes.len());
             let node = *self.node_of.entry(self.salted.id(app, kind, id)).or_insert(next);
             if node == next {
-                let is_shared = self.is_cut(kind, id);
+                let is_shared = self.is_cut(app, kind, id);
                 let more_users = Vec::new();
                 self.nodes.push(Node { anchor: NULL, user: NULL, more_users, is_shared });
             }

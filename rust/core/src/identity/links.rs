@@ -51,7 +51,7 @@ pub fn links(
     salt: u64,
 ) -> Result<RecordBatch, TableError> {
     let mut graph = Graph::new(salt);
-    graph.cut(cuts);
+    graph.cut(None, cuts);
     let rows = graph.add(batches)?.rows;
     let seen = seen(batches, &rows, graph.identities.len())?;
     let stories = stories(&graph, &seen);
@@ -185,14 +185,15 @@ fn lines<'a>(
     for (node, story) in graph.nodes.iter().zip(stories) {
         let Some(Story { kind, identity, first, joined, events }) = story else { continue };
         let own = id(first, kind);
+        let app = graph.apps.value(graph.identities[identity as usize].app);
         let status = match (node.is_shared, &joined) {
-            (true, _) if graph.is_cut(kind, own.bytes) => "cut",
+            (true, _) if graph.is_cut(app, kind, own.bytes) => "cut",
             (true, _) => "shared",
             (false, Some(_)) => "joined",
             (false, None) => "single",
         };
         made.push(Line {
-            app: graph.apps.value(graph.identities[identity as usize].app),
+            app,
             kind,
             id: own,
             person: graph.person(identity).filter(|_| !node.is_shared),
