@@ -5,6 +5,10 @@ makes the tables larger or smaller.
 """
 
 import os
+import statistics
+import subprocess
+import sys
+import time
 from functools import cache
 
 import numpy as np
@@ -71,3 +75,56 @@ def test_compare_beside(user: str, name: str, floor: float, record_property) -> 
     record_property("ratio", ratio)
     print(f"\ncompare, {user} ids: {ratio:.1f} x {name} (floor {floor}), spread {spread:.0%}")
     assert ratio >= floor
+
+
+def wall_seconds(threads: str) -> float:
+    """The fastest of five runs by the clock, on so many threads."""
+    table, best = table_of("u64"), float("inf")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNMOGROWP_THREADS", threads)
+        for _ in range(5):
+            started = time.perf_counter()
+            ours(table)
+            best = min(best, time.perf_counter() - started)
+    return best
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+def test_two_threads_beside_one() -> None:
+    table = table_of("u64")
+    ratio = statistics.median(wall_seconds("1") / wall_seconds("2") for _ in range(3))
+    print(f"\ntwo threads: {ratio:.2f} x one (floor 1.7)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNMOGROWP_THREADS", "1")
+        alone = ours(table)
+    assert ours(table) == alone
+    assert ratio >= 1.7
+
+
+def test_somebody_with_a_tenth_of_the_rows() -> None:
+    """One id on a million of ten million rows, as a test account or a bot may have."""
+    table = table_of("u64")
+    users = table["user_id"].to_numpy().copy()
+    users[np.random.default_rng(2).choice(len(users), len(users) // 10, replace=False)] = 1 << 60
+    heavy = table.set_column(0, "user_id", pa.array(users))
+    ratio, spread = times_faster(lambda: ours(heavy), lambda: ours(table), pairs=5)
+    print(
+        f"\none user with a tenth of the rows: {1 / ratio:.2f} x the time (most 2.0), {spread:.0%}"
+    )
+    assert 1 / ratio <= 2.0
+
+
+def test_memory_for_each_row() -> None:
+    """What a compare adds to the table it reads, in processes of their own."""
+    for user, most in (("u64", 20.0), ("text", 36.0)):
+        program = (
+            "import resource, test_compare\n"
+            f"table = test_compare.table_of({user!r})\n"
+            "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+            "test_compare.ours(table)\n"
+            "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+            "print((after - before) * 1024 / len(table))\n"
+        )
+        said = subprocess.check_output([sys.executable, "-c", program], text=True)
+        print(f"\nmemory, {user} ids: {float(said):.1f} B/row over the table's peak (most {most})")
+        assert float(said) <= most

@@ -67,8 +67,8 @@ def solved(rows, right):
     return [row[-1] for row in rows]
 
 
-def p_conversion(given, *, order=1, without=None):
-    """Probability to convert of the chain when states with a channel end paths."""
+def chain(given, order):
+    """How often which state led where, and how often each was left."""
     moves, totals = {}, {}
     for path, (conversions, nulls) in given.items():
         states = [()] + [path[max(0, n + 1 - order) : n + 1] for n in range(len(path))]
@@ -81,28 +81,46 @@ def p_conversion(given, *, order=1, without=None):
             )
             for end, count in ends:
                 moves[state, end] = moves.get((state, end), 0) + count
-    states = [state for state in totals if totals[state]]
-    chance = lambda state, end: Fraction(moves.get((state, end), 0), totals[state])  # noqa: E731
+    return moves, totals
+
+
+def p_conversion(given, *, order=1, without=None, redistributes=False):
+    """Probability to convert of the chain when states with a channel end paths, or when what led
+    there goes where the rest goes."""
+    moves, totals = chain(given, order)
     is_gone = lambda state: without is not None and without[0] in state  # noqa: E731
+    if redistributes:
+        for (state, end), count in list(moves.items()):
+            if end not in ("converted", "null") and is_gone(end):
+                totals[state] -= count
+    ending = {
+        state for (state, end), count in moves.items() if end in ("converted", "null") and count
+    }
+    for _ in totals:
+        ending |= {
+            s for (s, end), count in moves.items() if end in ending and count and not is_gone(end)
+        }
+    # Whoever goes round for ever converts never.
+    states = [state for state in totals if totals[state] and state in ending and not is_gone(state)]
+    if () not in states:
+        return Fraction(0)
+    chance = lambda state, end: Fraction(moves.get((state, end), 0), totals[state])  # noqa: E731
     matrix = [
-        [
-            Fraction(int(row == column)) - (0 if is_gone(column) else chance(row, column))
-            for column in states
-        ]
-        for row in states
+        [Fraction(int(row == column)) - chance(row, column) for column in states] for row in states
     ]
     right = [chance(state, "converted") for state in states]
-    return solved(matrix, right)[states.index(())] if states else Fraction(0)
+    return solved(matrix, right)[states.index(())]
 
 
-def effects(given, *, order=1):
+def effects(given, *, order=1, redistributes=False):
     """The removal effect of each channel."""
     whole = p_conversion(given, order=order)
     channels = {channel for path in given for channel in path}
     if whole == 0:
         return dict.fromkeys(channels, Fraction(0))
+    removed = {"order": order, "redistributes": redistributes}
     return {
-        channel: 1 - p_conversion(given, order=order, without=(channel,)) / whole
+        channel: 1 - p_conversion(given, without=(channel,), **removed) / whole
         for channel in channels
     }
 

@@ -100,6 +100,20 @@ def test_chains_of_any_order_agree_with_exact_fractions(found, order):
     assert reference.p_conversion(found, order=order) == pytest.approx(empirical, rel=1e-12)
 
 
+@settings(deadline=None, max_examples=60)
+@given(aggregates, st.integers(1, 3))
+def test_what_is_redistributed_goes_where_the_rest_goes(found, order):
+    js, model = from_paths(found), ug.Markov(order, removal="redistribute")
+    expected = reference.effects(found, order=order, redistributes=True)
+    shown = ug.removal_effects(js, model)
+    columns = (shown.column(name).to_pylist() for name in ("channel", "removal_effect"))
+    assert dict(zip(*columns, strict=True)) == close(expected)
+    # A channel in the way earns nothing.
+    worths = {channel: max(effect, 0) for channel, effect in expected.items()}
+    conversions = sum(converted for converted, _ in found.values())
+    assert credit_of(js, model) == close(reference.shared(worths, conversions))
+
+
 @settings(deadline=None)
 @given(tables, policies, st.booleans())
 def test_rows_make_the_paths_of_the_definition(rows, policy, click_over_view):

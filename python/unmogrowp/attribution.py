@@ -185,6 +185,8 @@ class Markov:
     Args:
         order: How many touches make a state, 1 to 8.
         removal: `redirect_to_null`: paths end where they meet the channel (Anderl et al. 2016);
+            `redistribute`: what moved to the channel moves on as the rest of its state does, so
+            that a channel may be in the way and have a negative effect, for which it earns nothing;
             `drop_paths`: the conversions whose path has the channel are lost.
         allocation: `global`: all conversions by all effects; `per_journey`: each conversion by
             the effects of the channels of its own path, evenly over the touches of one.
@@ -192,7 +194,7 @@ class Markov:
     """
 
     order: int = 1
-    removal: Literal["redirect_to_null", "drop_paths"] = "redirect_to_null"
+    removal: Literal["redirect_to_null", "redistribute", "drop_paths"] = "redirect_to_null"
     allocation: Literal["global", "per_journey"] = "global"
     _: KW_ONLY
     name: str = ""

@@ -271,8 +271,7 @@ def journeys(  # noqa: PLR0913 - one keyword per column, by contract
         cut: Pairs of kind and id that link nobody in canonical events; see `ug.identities`.
 
     Returns:
-        The journeys; they do not depend on the order of the rows, save that of two rows of one
-        person at the same time the first comes first.
+        The journeys. The order of rows only matters between two of one person at the same time.
     """
     named = {
         "user": user,

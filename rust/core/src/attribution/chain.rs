@@ -194,11 +194,16 @@ impl Chain {
     pub(super) fn effects(
         &self,
         channels: usize,
+        is_redistributed: bool,
         effort: Effort<'_>,
     ) -> Result<Vec<f64>, TableError> {
         let states = self.touches.len();
-        let whole = self.reach(&vec![0; states], vec![[0.0; LANES]; states], effort)?;
+        let zero = vec![[0.0; LANES]; states];
+        let whole = self.reach(&vec![0; states], false, zero.clone(), effort)?;
         let from_start = whole[0][0];
+        // Where moves are redistributed, chances may rise, and those who go round for ever have
+        // none: only from below does a sweep come to that.
+        let guess = if is_redistributed { zero } else { whole };
         let effects = Mutex::new(vec![0.0; channels]);
         let taken = AtomicUsize::new(0);
         let work = || -> Result<(), TableError> {
@@ -207,10 +212,11 @@ impl Chain {
                 if first >= channels {
                     return Ok(());
                 }
-                let without = self.reach(&self.gone(first), whole.clone(), effort)?[0];
+                let gone = self.gone(first);
+                let without = self.reach(&gone, is_redistributed, guess.clone(), effort)?[0];
                 let mut effects = effects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 for (effect, without) in effects[first..].iter_mut().zip(without) {
-                    *effect = (1.0 - without / from_start).max(0.0);
+                    *effect = 1.0 - without / from_start;
                 }
             }
         };
@@ -228,11 +234,13 @@ impl Chain {
         self.touches.iter().map(|touches| touches.iter().map(bit).fold(0, |a, b| a | b)).collect()
     }
 
-    /// Probability to convert from each state when those that are gone end paths, from a guess that
-    /// is no lower, or from none: every sweep brings it nearer to the solution of `b = Q b + r`.
+    /// Probability to convert from each state when those that are gone end paths, or when what
+    /// moved there moves as the rest does; from a guess that is no lower, or from none: every sweep
+    /// brings it nearer to the solution of `b = Q b + r`.
     fn reach(
         &self,
         gone: &[u8],
+        is_redistributed: bool,
         mut guess: Chances,
         effort: Effort<'_>,
     ) -> Result<Chances, TableError> {
@@ -246,11 +254,18 @@ impl Chain {
             for state in (0..guess.len()).rev() {
                 let mut chances = [self.converts[state]; LANES];
                 let start = state.checked_sub(1).map_or(0, |before| self.ends[before]);
+                let mut kept = [1.0; LANES];
                 for (next, p) in &self.moves[start..self.ends[state]] {
+                    if is_redistributed {
+                        take_off(&mut kept, *p, gone[*next as usize]);
+                    }
                     let later = &guess[*next as usize];
                     for (chance, later) in chances.iter_mut().zip(later) {
                         *chance += p * later;
                     }
+                }
+                if is_redistributed {
+                    scale(&mut chances, &kept);
                 }
                 end(&mut chances, gone[state]);
                 let old = std::mem::replace(&mut guess[state], chances);
@@ -274,5 +289,23 @@ fn end(chances: &mut [f64; LANES], gone: u8) {
                 *chance = 0.0;
             }
         }
+    }
+}
+
+/// Less is kept where a move leads to a channel that is gone.
+fn take_off(kept: &mut [f64; LANES], p: f64, gone: u8) {
+    if gone != 0 {
+        for (lane, kept) in kept.iter_mut().enumerate() {
+            if gone >> lane & 1 == 1 {
+                *kept -= p;
+            }
+        }
+    }
+}
+
+/// What is kept becomes the whole; nothing does where nothing is kept, save for rounding.
+fn scale(chances: &mut [f64; LANES], kept: &[f64; LANES]) {
+    for (chance, kept) in chances.iter_mut().zip(kept) {
+        *chance = if *kept > 1e-12 { *chance / kept } else { 0.0 };
     }
 }

@@ -16,8 +16,29 @@ use crate::journey::{Effort, Journeys};
 pub enum Removal {
     /// They end there without a conversion.
     RedirectToNull,
+    /// They move on as those do that come to the same state and go elsewhere.
+    Redistribute,
     /// They are left out: the effect is the share of conversions whose path has the channel.
     DropPaths,
+}
+
+impl Removal {
+    fn of_chain(
+        self,
+        chain: &Chain,
+        channels: usize,
+        effort: Effort<'_>,
+    ) -> Result<Vec<f64>, TableError> {
+        let is_redistributed = self == Self::Redistribute;
+        let mut effects = chain.effects(channels, is_redistributed, effort)?;
+        if !is_redistributed {
+            // Paths that end cannot convert more: what is below is rounding.
+            for effect in &mut effects {
+                *effect = effect.max(0.0);
+            }
+        }
+        Ok(effects)
+    }
 }
 
 /// How much each channel's removal costs.
@@ -25,7 +46,8 @@ pub enum Removal {
 pub(crate) struct Effects {
     /// Probability that a path converts.
     pub(crate) p_conversion: f64,
-    /// By rank: the share of that probability which is lost without the channel.
+    /// By rank: the share of that probability which is lost without the channel; negative where
+    /// it is gained.
     pub(crate) effects: Vec<f64>,
 }
 
@@ -34,13 +56,17 @@ impl Effects {
     pub(crate) fn of_chain(
         chain: &Chain,
         channels: usize,
+        removal: Removal,
         effort: Effort<'_>,
     ) -> Result<Self, TableError> {
         let (conversions, all) = chain.counts();
         if conversions == 0.0 {
             return Ok(Self { p_conversion: 0.0, effects: vec![0.0; channels] });
         }
-        Ok(Self { p_conversion: conversions / all, effects: chain.effects(channels, effort)? })
+        Ok(Self {
+            p_conversion: conversions / all,
+            effects: removal.of_chain(chain, channels, effort)?,
+        })
     }
 
     /// Of order 1, paths ending where they meet a removed channel: all that needs is how often
@@ -70,9 +96,7 @@ impl Effects {
             Removal::RedirectToNull if order == 1 && paths.channels <= DENSE_MAX => {
                 inverted(&Moves::of_paths(paths), effort)?
             }
-            Removal::RedirectToNull => {
-                Chain::of_paths(paths, order).effects(paths.channels, effort)?
-            }
+            _ => removal.of_chain(&Chain::of_paths(paths, order), paths.channels, effort)?,
         };
         // The chain converts as often as its paths did, whatever its order.
         Ok(Self { p_conversion: conversions / all, effects })
@@ -80,9 +104,14 @@ impl Effects {
 
     /// Each channel's share of all effects; nothing where nothing has an effect.
     pub(crate) fn shares(&self) -> Vec<f64> {
-        let total: f64 = self.effects.iter().sum();
-        let share = |effect: &f64| if total > 0.0 { effect / total } else { 0.0 };
-        self.effects.iter().map(share).collect()
+        let earned = self.earned();
+        let total: f64 = earned.iter().sum();
+        earned.iter().map(|effect| if total > 0.0 { effect / total } else { 0.0 }).collect()
+    }
+
+    /// What each channel is worth: nothing where it was in the way.
+    pub(crate) fn earned(&self) -> Vec<f64> {
+        self.effects.iter().map(|effect| effect.max(0.0)).collect()
     }
 }
 

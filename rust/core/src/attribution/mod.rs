@@ -250,7 +250,11 @@ impl Model {
         let removal = match removal {
             "redirect_to_null" => Removal::RedirectToNull,
             "drop_paths" => Removal::DropPaths,
-            name => return Err(unnamed("removal", name, "redirect_to_null, drop_paths")),
+            "redistribute" => Removal::Redistribute,
+            name => {
+                let known = "redirect_to_null, redistribute, drop_paths";
+                return Err(unnamed("removal", name, known));
+            }
         };
         let is_global = match allocation {
             "global" => true,
@@ -273,10 +277,11 @@ impl Model {
         Ok(Self::Shapley { game })
     }
 
-    /// Of a chain of which only moves must be known: its order.
-    fn chain_order(&self) -> Option<usize> {
+    /// Of a chain of which only moves must be known: its order, and how channels are removed.
+    fn chain(&self) -> Option<(usize, Removal)> {
         match self {
-            Self::Markov { order, removal: Removal::RedirectToNull, .. } => Some(*order),
+            Self::Markov { removal: Removal::DropPaths, .. } => None,
+            Self::Markov { order, removal, .. } => Some((*order, *removal)),
             _ => None,
         }
     }
@@ -347,7 +352,7 @@ impl<'a> Rule<'a> {
             _ => Vec::new(),
         };
         let effects = match model {
-            Model::Markov { is_global: false, .. } => study.effects(model, effort)?.effects,
+            Model::Markov { is_global: false, .. } => study.effects(model, effort)?.earned(),
             _ => Vec::new(),
         };
         Ok(Self { model, study, is_direct, effects })

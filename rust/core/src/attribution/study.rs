@@ -54,13 +54,13 @@ impl Study {
         model: &Model,
         effort: Effort<'_>,
     ) -> Result<bool, TableError> {
-        match (model.chain_order(), model.whole()) {
-            (Some(1), _) if self.ranks.len <= markov::DENSE_MAX => {
+        match (model.chain(), model.whole()) {
+            (Some((1, Removal::RedirectToNull)), _) if self.ranks.len <= markov::DENSE_MAX => {
                 if self.moves.is_none() {
                     self.moves = Some(Moves::gather(journeys, &self.ranks, effort)?);
                 }
             }
-            (Some(order), _) => {
+            (Some((order, _)), _) => {
                 if let Entry::Vacant(free) = self.chains.entry(order) {
                     free.insert(Chain::gather(journeys, &self.ranks, order, effort)?);
                 }
@@ -80,13 +80,11 @@ impl Study {
         let Model::Markov { order, removal, .. } = *model else {
             return Err(ModelError::NotMarkov);
         };
-        if removal == Removal::RedirectToNull {
-            if let (1, Some(moves)) = (order, &self.moves) {
-                return Ok(Effects::of_moves(moves, effort)?);
-            }
-            if let Some(chain) = self.chains.get(&order) {
-                return Ok(Effects::of_chain(chain, self.ranks.len, effort)?);
-            }
+        if let (1, Removal::RedirectToNull, Some(moves)) = (order, removal, &self.moves) {
+            return Ok(Effects::of_moves(moves, effort)?);
+        }
+        if let (true, Some(chain)) = (removal != Removal::DropPaths, self.chains.get(&order)) {
+            return Ok(Effects::of_chain(chain, self.ranks.len, removal, effort)?);
         }
         Ok(Effects::new(&self.paths, order, removal, effort)?)
     }
