@@ -163,7 +163,7 @@ impl<'a> Totals<'a> {
             && columns.iter().all(|column| matches!(column, Column::Whole(_)))
         {
             let (mut totals, _) = make();
-            for (index, length) in paths.enumerate() {
+            for (index, length) in paths {
                 let _ = totals.count(index, length > 0);
             }
             return Ok(totals);
@@ -225,6 +225,13 @@ impl<'a> Totals<'a> {
         weights.resize(journey.touches.len(), 0.0);
         for (model, column) in columns.iter().enumerate() {
             let Column::Touches(rule) = column else { continue };
+            if let Some(index) = rule.only(journey.touches) {
+                self.conversions[cells[index] + model].add(worth.conversions);
+                if let Some(value) = worth.value {
+                    self.values[cells[index] + model].add(value);
+                }
+                continue;
+            }
             rule.weigh(journey, weights);
             share(&mut self.conversions[model..], cells, weights, worth.conversions);
             if let Some(value) = worth.value {
@@ -325,10 +332,19 @@ impl<'a> Totals<'a> {
     }
 }
 
-/// Add to each touch's cell its share of `worth`.
+/// Add to each touch's cell its share of `worth`. Neighbours often have the same share, which is
+/// then taken apart once.
 fn share(sums: &mut [ExactSum], cells: &[usize], weights: &[f64], worth: f64) {
-    for (cell, weight) in cells.iter().zip(weights).filter(|(_, weight)| **weight != 0.0) {
-        sums[*cell].add(weight * worth);
+    let (mut last, mut units) = (0.0_f64.to_bits(), Some(0));
+    for (cell, weight) in cells.iter().zip(weights) {
+        if weight.to_bits() != last {
+            last = weight.to_bits();
+            units = if *weight == 0.0 { Some(0) } else { ExactSum::units(weight * worth) };
+        }
+        match units {
+            Some(units) => sums[*cell].add_units(units),
+            None => sums[*cell].add(weight * worth),
+        }
     }
 }
 

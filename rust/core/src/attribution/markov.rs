@@ -31,15 +31,18 @@ impl Removal {
     ) -> Result<Vec<f64>, TableError> {
         let is_redistributed = self == Self::Redistribute;
         let mut effects = chain.effects(channels, is_redistributed, effort)?;
-        if !is_redistributed {
-            // Paths that end cannot convert more: what is below is rounding.
-            for effect in &mut effects {
-                *effect = effect.max(0.0);
-            }
+        for effect in &mut effects {
+            // Paths that end cannot convert more; and rounding must not earn anything where no
+            // channel has an effect.
+            let is_nothing = if is_redistributed { effect.abs() < ROUNDING } else { *effect < 0.0 };
+            *effect = if is_nothing { 0.0 } else { *effect };
         }
         Ok(effects)
     }
 }
+
+/// Effects are shares of 1.
+const ROUNDING: f64 = 1e-13;
 
 /// How much each channel's removal costs.
 #[derive(Debug)]
@@ -169,11 +172,13 @@ impl Moves {
         Ok(made.into_iter().reduce(|all, other| all.join(&other)).unwrap_or_else(make))
     }
 
+    #[inline]
     fn add(&mut self, path: impl Iterator<Item = u32>, conversions: f64, nulls: f64) {
+        let count = conversions + nulls;
         let mut state = 0;
         for channel in path {
             let next = channel as usize + 1;
-            *self.counts.at(state, next) += conversions + nulls;
+            *self.counts.at(state, next) += count;
             state = next;
         }
         self.converts[state] += conversions;

@@ -44,7 +44,7 @@ pub use transitions::transitions;
 pub(crate) use study::Study;
 
 use crate::column::TableError;
-use crate::journey::{Effort, Journey, Journeys, Labels};
+use crate::journey::{Effort, Journey, Journeys, Labels, Touch};
 
 /// A model that cannot be used as asked.
 #[derive(Debug, Error)]
@@ -369,19 +369,31 @@ impl<'a> Rule<'a> {
         }
     }
 
+    /// Of a rule that gives everything to one touch: which. There are touches.
+    #[inline]
+    pub(crate) fn only(&self, touches: &[Touch]) -> Option<usize> {
+        match self.model {
+            Model::FirstTouch => Some(0),
+            Model::LastTouch => Some(touches.len() - 1),
+            Model::FirstNonDirect { .. } => Some(rules::non_direct(touches, &self.is_direct, true)),
+            Model::LastNonDirect { .. } => Some(rules::non_direct(touches, &self.is_direct, false)),
+            _ => None,
+        }
+    }
+
     /// Fill `weights`, one per touch, with shares that sum to 1. The journey has touches.
     pub(crate) fn weigh(&self, journey: &Journey<'_>, weights: &mut [f64]) {
         debug_assert!(!weights.is_empty() && weights.len() == journey.touches.len());
         let touches = journey.touches;
+        if let Some(index) = self.only(touches) {
+            return rules::only(index, weights);
+        }
         match *self.model {
-            Model::FirstTouch => rules::only(0, weights),
-            Model::LastTouch => rules::only(touches.len() - 1, weights),
-            Model::FirstNonDirect { .. } => {
-                rules::non_direct(touches, &self.is_direct, true, weights);
-            }
-            Model::LastNonDirect { .. } => {
-                rules::non_direct(touches, &self.is_direct, false, weights);
-            }
+            // Each of these has a touch that gets all.
+            Model::FirstTouch
+            | Model::LastTouch
+            | Model::FirstNonDirect { .. }
+            | Model::LastNonDirect { .. } => {}
             Model::Linear => rules::linear(weights),
             Model::PositionBased { first, last } => rules::position_based(first, last, weights),
             Model::JShape => rules::position_based(0.2, 0.6, weights),

@@ -15,19 +15,13 @@ pub(super) fn linear(weights: &mut [f64]) {
 }
 
 /// The first, or else the last touch whose channel is not direct; of only direct ones that end.
-pub(super) fn non_direct(
-    touches: &[Touch],
-    is_direct: &[bool],
-    is_first: bool,
-    weights: &mut [f64],
-) {
+pub(super) fn non_direct(touches: &[Touch], is_direct: &[bool], is_first: bool) -> usize {
     let counts = |touch: &Touch| touch.channel().is_none_or(|channel| !is_direct[channel as usize]);
-    let index = if is_first {
+    if is_first {
         touches.iter().position(counts).unwrap_or(0)
     } else {
         touches.iter().rposition(counts).unwrap_or(touches.len() - 1)
-    };
-    only(index, weights);
+    }
 }
 
 /// `first` and `last` to the ends, the rest evenly to the middle; without a middle the ends are

@@ -24,24 +24,39 @@ const LOWEST_EXPONENT: i32 = -1074;
 impl ExactSum {
     #[inline]
     pub(crate) fn add(&mut self, value: f64) {
+        match Self::units(value) {
+            Some(units) => self.add_units(units),
+            None => self.add_any(value),
+        }
+    }
+
+    /// A value as a share in units of 2^-62; none for what is tiny or above 2.
+    #[inline]
+    pub(crate) fn units(value: f64) -> Option<i64> {
+        let bits = value.to_bits();
+        let exponent = (bits >> 52) as usize & 0x7ff;
+        let digits = (bits & ((1 << 52) - 1) | 1 << 52).cast_signed();
+        let shift = exponent.checked_sub(LOWEST_SHARE).filter(|s| *s <= SHARE_SHIFT_MAX)?;
+        let units = digits << shift;
+        Some(if value.is_sign_negative() { -units } else { units })
+    }
+
+    /// Add what [`Self::units`] made.
+    #[inline]
+    pub(crate) fn add_units(&mut self, units: i64) {
+        self.shares += i128::from(units);
+    }
+
+    fn add_any(&mut self, value: f64) {
         debug_assert!(value.is_finite());
         let bits = value.to_bits();
         let exponent = (bits >> 52) as usize & 0x7ff;
         let fraction = bits & ((1 << 52) - 1);
         let digits = if exponent == 0 { fraction } else { fraction | 1 << 52 };
-        if digits == 0 {
-            return;
-        }
-        if let Some(shift) = exponent.checked_sub(LOWEST_SHARE).filter(|s| *s <= SHARE_SHIFT_MAX) {
-            let units = i128::from(digits << shift);
-            self.shares += if value.is_sign_negative() { -units } else { units };
-            return;
-        }
         self.add_digits(exponent.max(1) - 1, digits, value.is_sign_negative());
     }
 
     /// Add `digits`, which stand `position` bits above the smallest float's.
-    #[inline(never)]
     fn add_digits(&mut self, position: usize, digits: u64, is_negative: bool) {
         if digits == 0 {
             return;

@@ -570,10 +570,11 @@ impl Journeys {
         }
     }
 
-    /// Of aggregated paths: how many touches each has.
-    pub(crate) fn path_lengths(&self) -> Option<impl Iterator<Item = usize>> {
+    /// Of aggregated paths with something to share: their numbers, and how many touches they have.
+    pub(crate) fn path_lengths(&self) -> Option<impl Iterator<Item = (usize, usize)>> {
         let Source::Paths(trails) = &self.source else { return None };
-        Some((0..trails.len()).map(|index| trails.tags(index).len()))
+        let worth = (0..trails.len()).filter(|index| self.is_worth(*index));
+        Some(worth.map(|index| (index, trails.tags(index).len())))
     }
 
     /// Channels by number.
