@@ -1,5 +1,9 @@
 """Laws of attribution on random journeys: a plain reference, a SQL twin, what must not show."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -240,3 +244,9 @@ def test_a_twin_in_sql_gives_the_same_totals(rows, policy):
         assert found == pytest.approx([float(number) for number in sums], rel=1e-9, abs=1e-6)
         assert found[:4] == pytest.approx([float(number) for number in sums[:4]], abs=1e-9)
     assert not expected
+
+
+@pytest.mark.service
+def test_a_twin_in_clickhouse_gives_the_same_totals():
+    program = [sys.executable, str(Path(__file__).parent / "chdb_twin.py"), "7", "60"]
+    assert subprocess.check_output(program, text=True) == "60 tables\n"
