@@ -5,10 +5,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from serving import Server, serving
 from unmogrowp.warehouse import Warehouse
+
+# The first example may import a library; speed is the benches' matter.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 apps = itertools.count(1)
 

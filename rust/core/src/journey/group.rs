@@ -88,6 +88,16 @@ pub(crate) struct Extent {
     pub(super) last_us: i64,
 }
 
+impl Extent {
+    /// Reach as far as these times do.
+    pub(super) fn reach(&mut self, times: &[i64]) {
+        for time in times {
+            self.first_us = self.first_us.min(*time);
+            self.last_us = self.last_us.max(*time);
+        }
+    }
+}
+
 impl Default for Extent {
     fn default() -> Self {
         Self { touches: 0, has_views: false, first_us: i64::MAX, last_us: i64::MIN }

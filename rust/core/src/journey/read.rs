@@ -75,6 +75,16 @@ struct Glance {
     converting: Converting,
 }
 
+impl Glance {
+    fn join(&mut self, other: &Self) {
+        self.times.first_us = self.times.first_us.min(other.times.first_us);
+        self.times.last_us = self.times.last_us.max(other.times.last_us);
+        for (bits, more) in self.converting.bits.iter_mut().zip(&other.converting.bits) {
+            *bits |= more;
+        }
+    }
+}
+
 impl Table {
     /// In words as short as they can be.
     fn journeys<P: Persons>(
@@ -122,20 +132,27 @@ impl Table {
         for batch in &self.batches {
             count += is_conversion(batch)?.true_count();
         }
-        let mut converting = Converting::new(count);
-        let (mut first_row, mut extent) = (0, Extent::default());
-        for batch in self.batches.iter().flat_map(slices) {
-            effort.go_on()?;
-            let column = find(&batch, &names.time, "time")?;
-            for time in &*times(column, &names.time, first_row)? {
-                extent.first_us = extent.first_us.min(*time);
-                extent.last_us = extent.last_us.max(*time);
+        let work = |part: Vec<RecordBatch>, mut first_row: usize| {
+            let (mut reached, mut converting) = (Extent::default(), Converting::new(count));
+            for batch in part.iter().flat_map(slices) {
+                effort.go_on()?;
+                let column = find(&batch, &names.time, "time")?;
+                reached.reach(&times(column, &names.time, first_row)?);
+                let users = filter(find(&batch, &names.user, "user")?, &is_conversion(&batch)?)?;
+                persons.of(&users).iter().for_each(|key| converting.insert(key.mixed()));
+                first_row += batch.num_rows();
             }
-            let users = filter(find(&batch, &names.user, "user")?, &is_conversion(&batch)?)?;
-            persons.of(&users).iter().for_each(|key| converting.insert(key.mixed()));
-            first_row += batch.num_rows();
+            Ok(Glance { times: reached, converting })
+        };
+        let parts = split(&self.batches, self.rows, effort.threads);
+        let glances: Vec<Result<Glance, TableError>> =
+            side_by_side(parts.into_iter().map(|(part, first)| move || work(part, first)));
+        let mut all = Glance { times: Extent::default(), converting: Converting::new(count) };
+        // Of several failures the one of the earliest row is told.
+        for glance in glances {
+            all.join(&glance?);
         }
-        Ok(Glance { times: extent, converting })
+        Ok(all)
     }
 
     fn reader<'a, P: Persons, W: Word>(
