@@ -338,6 +338,26 @@ def test_a_path_as_a_list_may_have_any_channel_even_the_separator():
     assert compared[0]["linear_conversions"].to_pylist() == [1, 1.5, 1, 2]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.string()),
+        pa.large_list(pa.large_string()),
+        pa.list_(pa.string(), 2),
+        pa.list_(pa.dictionary(pa.int8(), pa.string())),
+    ],
+    ids=str,
+)
+def test_lists_of_any_layout_are_the_same_paths(kind):
+    """Also where a part of a table is taken, and where a path is null."""
+    paths = [["x", "x"], ["a", "b"], None, ["b", "c"], ["c", None], ["x", "y"]]
+    counts = [9, 4, 3, 2, 1, 9]
+    table = pa.table({"path": pa.array(paths, kind), "conversions": counts}).slice(1, 4)
+    rows = ug.compare(ug.Journeys.from_paths(table), [ug.LastTouch()]).to_pyarrow().to_pylist()
+    credit = {row["channel"]: row["last_touch_conversions"] for row in rows}
+    assert credit == {"a": 0.0, "b": 4.0, "c": 2.0, None: 1.0, "(unattributed)": 3.0}
+
+
 def test_the_separator_is_exactly_that():
     paths = pa.table({"path": ["a>b > c"], "conversions": [1]})
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_buffer::ArrowNativeType;
 use arrow_schema::{DataType, SchemaRef};
+use memchr::memmem::Finder;
 
 use super::read::{Channels, next_first};
 use super::trail::Trails;
@@ -84,56 +86,58 @@ impl Paths<'_> {
         match array.data_type() {
             DataType::List(_) => {
                 let lists = array.as_list::<i32>();
-                self.lists(array.len(), |row| (!lists.is_null(row)).then(|| lists.value(row)))
+                let at = |row: usize| lists.value_offsets()[row].as_usize();
+                self.lists(array, lists.values(), at)
             }
             DataType::LargeList(_) => {
                 let lists = array.as_list::<i64>();
-                self.lists(array.len(), |row| (!lists.is_null(row)).then(|| lists.value(row)))
+                let at = |row: usize| lists.value_offsets()[row].as_usize();
+                self.lists(array, lists.values(), at)
             }
             DataType::FixedSizeList(_, _) => {
                 let lists = array.as_fixed_size_list();
-                self.lists(array.len(), |row| (!lists.is_null(row)).then(|| lists.value(row)))
+                self.lists(array, lists.values(), |row| lists.value_offset_at(row))
             }
             _ => self.texts(array),
         }
     }
 
+    /// Paths from where `at` says that a row's channels begin to where the next one's do.
     fn lists(
         &mut self,
-        rows: usize,
-        list: impl Fn(usize) -> Option<ArrayRef>,
+        array: &dyn Array,
+        channels: &ArrayRef,
+        at: impl Fn(usize) -> usize,
     ) -> Result<(), TableError> {
-        for row in 0..rows {
-            let list = list(row);
-            let channels = match &list {
-                None => Vec::new(),
-                Some(list) => {
-                    let texts = Bytes::text(list.as_ref(), "path")?;
-                    self.channels.chunk(&texts, list.len())
-                }
-            };
-            self.path(channels)?;
+        let texts = Bytes::text(channels.as_ref(), "path")?;
+        let channels = self.channels.chunk(&texts, channels.len());
+        for row in 0..array.len() {
+            let path = if array.is_null(row) { 0..0 } else { at(row)..at(row + 1) };
+            self.path(channels[path].iter().copied())?;
         }
         Ok(())
     }
 
     fn texts(&mut self, array: &dyn Array) -> Result<(), TableError> {
-        let texts = Bytes::text(array, "path")?;
+        let (texts, separator) = (Bytes::text(array, "path")?, self.separator);
+        let (finder, mut channels) = (Finder::new(separator), Vec::new());
         for row in 0..array.len() {
             let text = texts.get(row).map(String::from_utf8_lossy).unwrap_or_default();
-            let channels = if text.is_empty() {
-                Vec::new()
-            } else {
-                let parts = text.split(self.separator).collect::<Vec<_>>();
-                let parts = arrow_array::StringArray::from(parts);
-                self.channels.chunk(&Bytes::Utf8(&parts), parts.len())
-            };
-            self.path(channels)?;
+            channels.clear();
+            if !text.is_empty() {
+                let mut start = 0;
+                for stop in finder.find_iter(text.as_bytes()) {
+                    channels.push(self.channels.id(&text[start..stop]));
+                    start = stop + separator.len();
+                }
+                channels.push(self.channels.id(&text[start..]));
+            }
+            self.path(channels.iter().copied())?;
         }
         Ok(())
     }
 
-    fn path(&mut self, channels: Vec<u32>) -> Result<(), TableError> {
+    fn path(&mut self, channels: impl Iterator<Item = u32>) -> Result<(), TableError> {
         let row = self.trails.len();
         for channel in channels {
             self.channels.touch(channel, row)?;

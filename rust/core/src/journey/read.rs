@@ -332,6 +332,15 @@ impl Channels {
         ids
     }
 
+    /// The number of one channel.
+    pub(super) fn id(&mut self, name: &str) -> u32 {
+        let id = self.seen.id(name.as_bytes());
+        if self.is_used.len() < self.seen.len() {
+            self.is_used.resize(self.seen.len(), false);
+        }
+        id
+    }
+
     /// Note that the touch in `row` has this channel.
     pub(super) fn touch(&mut self, channel: u32, row: usize) -> Result<(), TableError> {
         match channel {
