@@ -266,6 +266,51 @@ def test_attribute_credits_models_side_by_side(cli: Cli, events: Path, tmp_path:
     assert cli(*words, "--click-lookback", "1h")[1].splitlines()[-1].startswith("(unattributed)")
 
 
+def shared_tablet(path: Path) -> Path:
+    """Two people on one tablet: one saw and clicked, the other installed."""
+    day = "2026-01-0{}T00:00:00Z".format
+    rows: list[dict[str, object]] = [
+        {"event_type": "click", "event_name": "ad", "timestamp": day(1), "source": "clicked"},
+        {"event_type": "impression", "event_name": "ad", "timestamp": day(2), "source": "seen"},
+        {"event_name": "install", "timestamp": day(2)},
+    ]
+    users = ("ana", "ana", "ben")
+    lines = [
+        json.dumps({**row, "user_id": user, "device_id": "tablet"})
+        for row, user in zip(rows, users, strict=True)
+    ]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_attribute_can_put_clicks_first_and_cut_links(cli: Cli, tmp_path: Path) -> None:
+    words = ["attribute", str(shared_tablet(tmp_path / "tablet.ndjson"))]
+
+    def credit(*more: str) -> dict[str, str]:
+        code, out, _ = cli(*words, *more)
+        assert code == 0
+        # Channel, currency, conversions, value.
+        return {line.split()[0]: line.split()[2] for line in out.splitlines()[1:]}
+
+    assert credit() == {"clicked": "0", "seen": "1", "(unattributed)": "0"}
+    assert credit("--click-over-view") == {"clicked": "1", "seen": "0", "(unattributed)": "0"}
+    alone = credit("--cut", "device_id:tablet")
+    assert alone == {"clicked": "0", "seen": "0", "(unattributed)": "1"}
+    code, _, err = cli(*words, "--cut", "tablet")
+    assert (code, "expected KIND:ID, got `tablet`" in err) == (2, True)
+    code, _, err = cli(*words, "--cut", "tablet:x")
+    assert (code, "no kind of id `tablet` to cut" in err) == (1, True)
+
+
+def test_attribute_draws_what_it_prints(cli: Cli, events: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "credit.svg"
+    assert cli("attribute", str(events), "--plot", str(picture))[0] == 0
+    assert picture.read_text().startswith("<?xml")
+    code, _, err = cli("attribute", str(events), "--plot", str(tmp_path / "credit.doc"))
+    assert code == 2
+    assert "hint: name a file of .svg, .png, .pdf" in err
+
+
 def test_attribute_says_how_sure_it_is(cli: Cli, events: Path, tmp_path: Path) -> None:
     output = tmp_path / "credit.csv"
     words = ["attribute", str(events), "--model", "linear", "-o", str(output)]

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from unmogrowp.cli.files import OUTPUTS, expect_output, read_table, write_table
 from unmogrowp.cli.options import Commands, UsageError, add_command
@@ -10,12 +10,15 @@ from unmogrowp.cli.show import note, print_table
 from unmogrowp.errors import UnmogrowpError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from unmogrowp.attribution import Model
     from unmogrowp.journeys import Journeys
     from unmogrowp.table import Table
 
 CONVERSIONS = ["install", "purchase"]
 MODEL = "last_touch"
+PICTURES = (".svg", ".png", ".pdf")
 # How canonical events are told from a table of touches and conversions.
 EVENT_COLUMNS = frozenset({"event_name", "event_type", "timestamp"})
 
@@ -53,6 +56,16 @@ def add(commands: Commands) -> None:
         help="partition: a conversion consumes its touches (default); overlap: it does not",
     )
     parser.add_argument(
+        "--click-over-view", action="store_true", help="impressions earn nothing beside a click"
+    )
+    parser.add_argument(
+        "--cut",
+        action="append",
+        default=[],
+        metavar="KIND:ID",
+        help="an id of events that links nobody, e.g. device_id:tablet; may be repeated",
+    )
+    parser.add_argument(
         "--intervals",
         type=float,
         metavar="SHARE",
@@ -62,6 +75,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--seed", type=int, default=0, help="for intervals (default: 0)")
     outputs = ", ".join(OUTPUTS)
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=f"one of {outputs}")
+    parser.add_argument(
+        "--plot", metavar="FILE", type=Path, help=f"a picture as well: one of {', '.join(PICTURES)}"
+    )
     parser.set_defaults(run=run)
 
 
@@ -70,6 +86,10 @@ def run(options: argparse.Namespace) -> int:
     from unmogrowp.attribution import compare
 
     expect_output(options.output)
+    if options.plot is not None and options.plot.suffix not in PICTURES:
+        raise UsageError(
+            f"cannot draw `{options.plot}`\nhint: name a file of {', '.join(PICTURES)}"
+        )
     models = [_model(name) for name in options.models or [MODEL]]
     try:
         journeys = _journeys(read_table(options.file), options)
@@ -83,6 +103,8 @@ def run(options: argparse.Namespace) -> int:
     except (ValueError, TypeError) as error:
         raise UnmogrowpError(str(error)) from error
     note(f"{journeys!r}")
+    if options.plot is not None:
+        cast("Figure", credit.plot().figure).savefig(options.plot)
     if options.output is not None:
         write_table(credit.to_pyarrow(), options.output)
         return 0
@@ -109,7 +131,16 @@ def _journeys(table: "Table", options: argparse.Namespace) -> "Journeys":
         click_lookback=options.click_lookback,
         view_lookback=options.view_lookback,
         policy=options.policy,
+        click_over_view=options.click_over_view,
+        cut=[_cut(text) for text in options.cut],
     )
+
+
+def _cut(text: str) -> tuple[str, str]:
+    kind, colon, name = text.partition(":")
+    if not (colon and name):
+        raise UsageError(f"expected KIND:ID, got `{text}`\nhint: e.g. `--cut device_id:tablet`")
+    return kind, name
 
 
 def _model(name: str) -> "Model":
