@@ -7,8 +7,8 @@ CARGO := cargo
 PROFILE := quick
 SEED := 11
 
-.PHONY: help demo test check chaos proofs bench build develop stubs notebook lock test-rust test-python clean \
-        start-infra
+.PHONY: help demo test check chaos proofs bench build develop stubs notebook lock test-rust \
+        test-python clean start-infra
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

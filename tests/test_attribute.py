@@ -79,6 +79,15 @@ def household(users: int) -> list[dict[str, object]]:
     return touches + installs
 
 
+def break_off(house: House) -> None:
+    """Let a round fail where credit is written, and start anew as after a kill."""
+    house.warehouse.command("RENAME TABLE credits TO hidden")
+    with pytest.raises(SinkRefused):
+        house.pipeline.attribute_once()
+    house.reopen()
+    house.warehouse.command("RENAME TABLE hidden TO credits")
+
+
 def test_a_round_that_broke_off_is_finished_to_the_librarys_credit(house: House) -> None:
     house.send("app", household(SHARED_USERS_MAX))
     house.attribute()
@@ -86,11 +95,7 @@ def test_a_round_that_broke_off_is_finished_to_the_librarys_credit(house: House)
     assert together["s0"] == pytest.approx(1 / SHARED_USERS_MAX)
     # One more user makes the device nobody's: everyone becomes a person of their own.
     house.send("app", [event(500, user_id="late", device_id="tablet", **at(200))])
-    house.warehouse.command("RENAME TABLE credits TO hidden")
-    with pytest.raises(SinkRefused):
-        house.pipeline.attribute_once()
-    house.reopen()
-    house.warehouse.command("RENAME TABLE hidden TO credits")
+    break_off(house)
     house.attribute()
     assert house.paths("app") == paths_of(house.sent, "app")
     rows, alone = house.credit("app")
@@ -160,11 +165,7 @@ def test_a_cut_that_broke_off_is_made_whole(house: House) -> None:
     house.send("app", household(4))
     house.attribute()
     cut(house, "device_id:tablet")
-    house.warehouse.command("RENAME TABLE credits TO hidden")
-    with pytest.raises(SinkRefused):
-        house.pipeline.attribute_once()
-    house.reopen()
-    house.warehouse.command("RENAME TABLE hidden TO credits")
+    break_off(house)
     house.attribute()
     assert house.paths("app") == paths_of(house.sent, "app", [("device_id", "tablet")])
 

@@ -6,6 +6,7 @@ from itertools import combinations
 
 from unmogrowp import _core
 from unmogrowp.attribution import FirstTouch, LastTouch, Linear, Markov, Model, compare
+from unmogrowp.comparison import UNATTRIBUTED
 from unmogrowp.journeys import Journeys
 from unmogrowp.table import Table
 
@@ -137,7 +138,7 @@ def _disagreement(table: Table, names: list[str]) -> dict[tuple[str, str], float
         columns = (table.column(c).to_pylist() for c in ("channel", f"{name}_conversions"))
         for channel, share in zip(*columns, strict=True):
             # A channel has a row for each currency; the last rows are of no channel.
-            if channel != "(unattributed)":
+            if channel != UNATTRIBUTED:
                 own[channel] = own.get(channel, 0.0) + share
     totals = {name: sum(own.values()) or 1.0 for name, own in shares.items()}
     return {

@@ -103,8 +103,7 @@ class Attributor:
         graph = self._graph = self._graph or self._restored(apps)
         changed = graph.add(self._table(statements.IDENTITIES, span).batches)
         if len(changed):
-            token = f"changes-{self._state.next('version')}"
-            self._warehouse.insert("changes", _core.native(changed), token)
+            self._say_changed(changed)
             self._warehouse.command(statements.MARK_CHANGED)
             self._warehouse.command(statements.MARK_PREVIOUS)
 
@@ -152,9 +151,13 @@ class Attributor:
         self._graph = self._restored(apps)
         persons = self._graph.persons(app.id)
         if len(persons):
-            token = f"changes-{self._state.next('version')}"
-            self._warehouse.insert("changes", _core.native(persons), token)
+            self._say_changed(persons)
         return began
+
+    def _say_changed(self, persons: _core.Batches) -> None:
+        """Put who is who from now on where the credit of this round sees it."""
+        token = f"changes-{self._state.next('version')}"
+        self._warehouse.insert("changes", _core.native(persons), token)
 
     def _credit_all(self, app: App, rule_version: int) -> None:
         names = {"app_id": app.id, "conversions": list(app.settings.conversions)}

@@ -12,6 +12,7 @@ from typing import TypeAlias, cast
 import msgspec
 
 from unmogrowp.attribution import model_named
+from unmogrowp.comparison import UNATTRIBUTED
 from unmogrowp.errors import SinkBusy, UnmogrowpError
 from unmogrowp.pipeline import Pipeline, rules_of
 from unmogrowp.server.wire import ERASE, Head, Params, Question, Value
@@ -27,7 +28,6 @@ from unmogrowp.warehouse import (
 )
 from unmogrowp.warehouse.intervals import ENDS, Intervals
 from unmogrowp.warehouse.money import decimal_text
-from unmogrowp.warehouse.paths import UNATTRIBUTED
 from unmogrowp.warehouse.span import Span
 
 Report: TypeAlias = dict[str, object]

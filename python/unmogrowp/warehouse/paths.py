@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from unmogrowp.attribution import Model, Shapley, compare
+from unmogrowp.comparison import UNATTRIBUTED
 from unmogrowp.journeys import Journeys
 from unmogrowp.table import Table
 from unmogrowp.warehouse import credit
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEPARATOR = " > "
-UNATTRIBUTED = "(unattributed)"
 ERROR = "conversions_standard_error"
 
 

@@ -8,10 +8,11 @@ mod graph;
 mod links;
 mod quick;
 
+use std::hash::Hasher;
+
 use arrow_array::builder::FixedSizeBinaryBuilder;
 use arrow_array::{FixedSizeBinaryArray, RecordBatch};
 use siphasher::sip128::{Hasher128, SipHasher24};
-use std::hash::Hasher;
 
 use crate::column::{Bytes, Map, NULL, TableError, find, narrow};
 use crate::parse::is_nobody;

@@ -10,6 +10,7 @@ pub mod column;
 pub mod ddl;
 pub mod decompress;
 pub mod dedup;
+mod digest;
 pub mod duration;
 pub mod identity;
 pub mod inlet;

@@ -21,19 +21,21 @@ struct Worth {
 }
 
 impl Worth {
-    fn add(&mut self, path: &[u32], sums: [f64; 3]) {
+    fn of(&mut self, path: &[u32]) -> &mut [ExactSum; 3] {
         let index = self.found.add(path, 0.0, 0.0) as usize;
-        self.sums.resize_with(self.found.len().max(self.sums.len()), Default::default);
-        for (sum, more) in self.sums[index].iter_mut().zip(sums) {
+        self.sums.resize_with(self.found.len(), Default::default);
+        &mut self.sums[index]
+    }
+
+    fn add(&mut self, path: &[u32], sums: [f64; 3]) {
+        for (sum, more) in self.of(path).iter_mut().zip(sums) {
             sum.add(more);
         }
     }
 
     fn join(mut self, other: Self) -> Self {
         for ((path, _), more) in other.found.iter().zip(other.sums) {
-            let index = self.found.add(path, 0.0, 0.0) as usize;
-            self.sums.resize_with(self.found.len().max(self.sums.len()), Default::default);
-            for (sum, more) in self.sums[index].iter_mut().zip(more) {
+            for (sum, more) in self.of(path).iter_mut().zip(more) {
                 sum.join(more);
             }
         }

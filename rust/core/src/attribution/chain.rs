@@ -3,7 +3,7 @@
 //! Nothing is simulated: probabilities are solved for, of several removed channels at once.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -107,7 +107,7 @@ pub(super) struct Chain {
     /// Where to and with what probability.
     moves: Vec<(u32, f64)>,
     converts: Vec<f64>,
-    /// How many paths converted, and how many there are.
+    /// How many paths converted, and how many did not.
     counts: (f64, f64),
 }
 
@@ -160,9 +160,8 @@ impl Chain {
             })
             .collect();
         made.sort_unstable_by_key(|(from, to, _)| (*from, *to));
-        let conversions = converts.iter().sum();
         let mut chain = Self {
-            counts: (conversions, conversions + ends.iter().sum::<f64>()),
+            counts: (converts.iter().sum(), ends.iter().sum()),
             touches: order.iter().map(|state| touches[*state as usize].clone()).collect(),
             ends: Vec::with_capacity(order.len()),
             moves: Vec::with_capacity(made.len()),
@@ -184,7 +183,7 @@ impl Chain {
         chain
     }
 
-    /// How many paths converted, and how many there are.
+    /// How many paths converted, and how many did not.
     pub(super) fn counts(&self) -> (f64, f64) {
         self.counts
     }
@@ -206,12 +205,10 @@ impl Chain {
         let guess = if is_redistributed { zero } else { whole };
         let effects = Mutex::new(vec![0.0; channels]);
         let taken = AtomicUsize::new(0);
+        let blocks = channels.div_ceil(LANES);
         let work = || -> Result<(), TableError> {
-            loop {
-                let first = taken.fetch_add(LANES, Ordering::Relaxed);
-                if first >= channels {
-                    return Ok(());
-                }
+            while let Some(block) = effort.claim(&taken, blocks) {
+                let first = block * LANES;
                 let gone = self.gone(first);
                 let without = self.reach(&gone, is_redistributed, guess.clone(), effort)?[0];
                 let mut effects = effects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -219,8 +216,9 @@ impl Chain {
                     *effect = 1.0 - without / from_start;
                 }
             }
+            effort.go_on()
         };
-        let threads = effort.threads.min(channels.div_ceil(LANES)).max(1);
+        let threads = effort.threads.min(blocks).max(1);
         side_by_side((0..threads).map(|_| work)).into_iter().collect::<Result<(), _>>()?;
         Ok(effects.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }

@@ -162,7 +162,7 @@ impl<'a> Totals<'a> {
         if let Some(paths) = journeys.path_lengths()
             && columns.iter().all(|column| matches!(column, Column::Whole(_)))
         {
-            let (mut totals, _) = make();
+            let mut totals = Self::new(grid, columns.len());
             for (index, length) in paths {
                 let _ = totals.count(index, length > 0);
             }

@@ -55,6 +55,19 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
+    /// Of some paths that converted and others: nothing has an effect where none did. A chain
+    /// converts as often as its paths did, whatever its order.
+    fn of(
+        (conversions, nulls): (f64, f64),
+        channels: usize,
+        effects: impl FnOnce() -> Result<Vec<f64>, TableError>,
+    ) -> Result<Self, TableError> {
+        if conversions == 0.0 {
+            return Ok(Self { p_conversion: 0.0, effects: vec![0.0; channels] });
+        }
+        Ok(Self { p_conversion: conversions / (conversions + nulls), effects: effects()? })
+    }
+
     /// Of a chain that was counted without telling paths apart.
     pub(crate) fn of_chain(
         chain: &Chain,
@@ -62,25 +75,14 @@ impl Effects {
         removal: Removal,
         effort: Effort<'_>,
     ) -> Result<Self, TableError> {
-        let (conversions, all) = chain.counts();
-        if conversions == 0.0 {
-            return Ok(Self { p_conversion: 0.0, effects: vec![0.0; channels] });
-        }
-        Ok(Self {
-            p_conversion: conversions / all,
-            effects: removal.of_chain(chain, channels, effort)?,
-        })
+        Self::of(chain.counts(), channels, || removal.of_chain(chain, channels, effort))
     }
 
     /// Of order 1, paths ending where they meet a removed channel: all that needs is how often
     /// which channel followed which.
     pub(crate) fn of_moves(moves: &Moves, effort: Effort<'_>) -> Result<Self, TableError> {
-        let conversions: f64 = moves.converts.iter().sum();
-        let all = conversions + moves.ends.iter().sum::<f64>();
-        if conversions == 0.0 {
-            return Ok(Self { p_conversion: 0.0, effects: vec![0.0; moves.converts.len() - 1] });
-        }
-        Ok(Self { p_conversion: conversions / all, effects: inverted(moves, effort)? })
+        let counts = (moves.converts.iter().sum(), moves.ends.iter().sum());
+        Self::of(counts, moves.converts.len() - 1, || inverted(moves, effort))
     }
 
     pub(crate) fn new(
@@ -89,20 +91,15 @@ impl Effects {
         removal: Removal,
         effort: Effort<'_>,
     ) -> Result<Self, TableError> {
-        let conversions: f64 = paths.conversions.iter().sum();
-        let all = conversions + paths.nulls.iter().sum::<f64>();
-        if conversions == 0.0 {
-            return Ok(Self { p_conversion: 0.0, effects: vec![0.0; paths.channels] });
-        }
-        let effects = match removal {
-            Removal::DropPaths => dropped(paths, conversions),
+        let conversions = paths.conversions.iter().sum();
+        let counts = (conversions, paths.nulls.iter().sum());
+        Self::of(counts, paths.channels, || match removal {
+            Removal::DropPaths => Ok(dropped(paths, conversions)),
             Removal::RedirectToNull if order == 1 && paths.channels <= DENSE_MAX => {
-                inverted(&Moves::of_paths(paths), effort)?
+                inverted(&Moves::of_paths(paths), effort)
             }
-            _ => removal.of_chain(&Chain::of_paths(paths, order), paths.channels, effort)?,
-        };
-        // The chain converts as often as its paths did, whatever its order.
-        Ok(Self { p_conversion: conversions / all, effects })
+            _ => removal.of_chain(&Chain::of_paths(paths, order), paths.channels, effort),
+        })
     }
 
     /// Each channel's share of all effects; nothing where nothing has an effect.

@@ -4,7 +4,7 @@
 //! 2009). Each order is looked at backwards as well, which takes away most of the error of games
 //! that are nearly additive (Lomeli et al. 2019 call such pairs antithetic).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use super::ModelError;
 use super::draws::mix;
@@ -68,13 +68,10 @@ pub(super) fn sampled(
     let taken = AtomicUsize::new(0);
     let work = || {
         let mut drawn = Drawn::new(sets.channels);
-        loop {
-            let first = taken.fetch_add(1, Ordering::Relaxed) * LANES;
-            if first >= sampling.samples || effort.go_on().is_err() {
-                return drawn;
-            }
-            drawn.look(sets, sampling, first);
+        while let Some(chunk) = effort.claim(&taken, chunks) {
+            drawn.look(sets, sampling, chunk * LANES);
         }
+        drawn
     };
     let made = side_by_side((0..effort.threads.min(chunks).max(1)).map(|_| work));
     effort.go_on()?;

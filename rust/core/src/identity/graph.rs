@@ -153,12 +153,11 @@ impl Graph {
         let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
         let mut known = Map::default();
         for batch in batches {
-            for first in (0..batch.num_rows()).step_by(ROWS_AT_ONCE) {
+            // Columns are checked even where there is no row.
+            for first in (0..batch.num_rows().max(1)).step_by(ROWS_AT_ONCE) {
                 let part = batch.slice(first, ROWS_AT_ONCE.min(batch.num_rows() - first));
                 self.batch(&part, &mut known, &mut rows)?;
             }
-            // Columns are checked even where there is no row.
-            Ids::new(batch)?;
         }
         let mut changed = Vec::new();
         for index in std::mem::take(&mut self.dirty) {

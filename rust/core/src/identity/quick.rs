@@ -4,12 +4,10 @@
 //! keys are sums of 128-bit hashes under a salt, so that they cannot be guessed either.
 
 use std::cell::Cell;
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::quality::FixedState;
 
 use super::{ID_COUNT, Ids, is_nobody_in};
 use crate::column::{Bytes, NULL};
+use crate::digest::Digester;
 
 /// Of an id or of a row; zero for a row without ids.
 pub(super) type Quick = [u64; 2];
@@ -18,20 +16,20 @@ const NOTHING: Quick = [0; 2];
 
 /// Digests of apps and of each kind of id.
 pub(super) struct Salted {
-    app: Digest,
-    kinds: [Digest; ID_COUNT],
+    app: Digester,
+    kinds: [Digester; ID_COUNT],
 }
 
 impl Salted {
     pub(super) fn new(salt: u64) -> Self {
-        let kind = |kind: usize| Digest::new(salt.wrapping_add(kind as u64 + 1));
-        Self { app: Digest::new(salt), kinds: std::array::from_fn(kind) }
+        let kind = |kind: usize| Digester::new(salt.wrapping_add(kind as u64 + 1));
+        Self { app: Digester::new(salt), kinds: std::array::from_fn(kind) }
     }
 
     /// The key of one id of an app.
     pub(super) fn id(&self, app: &[u8], kind: usize, id: &[u8]) -> Quick {
-        let mut key = self.app.of(app);
-        add(&mut key, self.kinds[kind].of(id));
+        let mut key = self.app.digest(app);
+        add(&mut key, self.kinds[kind].digest(id));
         key
     }
 
@@ -39,17 +37,17 @@ impl Salted {
     pub(super) fn keys(&self, ids: &Ids<'_>, keys: &mut [Quick]) -> bool {
         let has_nobodies = Cell::new(false);
         keys.fill(NOTHING);
-        for (column, digest) in ids.columns.iter().zip(&self.kinds) {
+        for (column, digester) in ids.columns.iter().zip(&self.kinds) {
             let of = |id: &[u8]| {
                 if id.is_empty() || is_nobody_in(column, id) {
                     has_nobodies.set(has_nobodies.get() || !id.is_empty());
                     return NOTHING;
                 }
-                digest.of(id)
+                digester.digest(id)
             };
             digests(column, of, |row, digest| add(&mut keys[row], digest));
         }
-        let of = |app: &[u8]| self.app.of(app);
+        let of = |app: &[u8]| self.app.digest(app);
         digests(&ids.apps, of, |row, digest| {
             // Who has no id is nobody in any app.
             if keys[row] != NOTHING {
@@ -62,23 +60,6 @@ impl Salted {
 
 fn add(key: &mut Quick, digest: Quick) {
     key.iter_mut().zip(digest).for_each(|(half, more)| *half = half.wrapping_add(more));
-}
-
-struct Digest([FixedState; 2]);
-
-impl Digest {
-    fn new(seed: u64) -> Self {
-        Self([seed, !seed].map(FixedState::with_seed))
-    }
-
-    fn of(&self, bytes: &[u8]) -> Quick {
-        self.0.each_ref().map(|state| {
-            let mut hasher = state.build_hasher();
-            // The length is part of what is written.
-            hasher.write(bytes);
-            hasher.finish()
-        })
-    }
 }
 
 /// Call `take` with each row that is not null and the digest of its value, which is made once for

@@ -299,6 +299,12 @@ impl<'a> Effort<'a> {
         Self { threads: 1, stop, salt: 0 }
     }
 
+    /// The next of `count` pieces of work that no thread has `taken`; none once it was stopped.
+    pub(crate) fn claim(&self, taken: &AtomicUsize, count: usize) -> Option<usize> {
+        let piece = taken.fetch_add(1, Ordering::Relaxed);
+        (piece < count && self.go_on().is_ok()).then_some(piece)
+    }
+
     pub(crate) fn go_on(&self) -> Result<(), TableError> {
         if self.stop.load(Ordering::Relaxed) { Err(TableError::Cancelled) } else { Ok(()) }
     }
@@ -431,11 +437,7 @@ impl Journeys {
         let taken = AtomicUsize::new(0);
         let work = || {
             let mut made = make();
-            loop {
-                let drawer = taken.fetch_add(1, Ordering::Relaxed);
-                if drawer >= trails.drawer_count() || effort.go_on().is_err() {
-                    return made;
-                }
+            while let Some(drawer) = effort.claim(&taken, trails.drawer_count()) {
                 for index in trails.drawer(drawer) {
                     let tags = trails.tags(index);
                     if !tags.is_empty() {
@@ -443,6 +445,7 @@ impl Journeys {
                     }
                 }
             }
+            made
         };
         let made = side_by_side((0..self.threads(&Crowd::Paths(trails), effort)).map(|_| work));
         effort.go_on()?;
@@ -503,10 +506,7 @@ impl Journeys {
         take: &mut dyn FnMut(Person<'_>),
     ) {
         let count = crowd.drawer_count();
-        let mut next = || {
-            let drawer = taken.fetch_add(1, Ordering::Relaxed);
-            (drawer < count && effort.go_on().is_ok()).then_some(drawer)
-        };
+        let mut next = || effort.claim(taken, count);
         match crowd {
             Crowd::Filed(people) => {
                 let mut walk = Walk::new(&self.conversions.names, &self.lens, self.policy);

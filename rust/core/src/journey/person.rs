@@ -1,7 +1,6 @@
 //! A column that says whose each row is in, one key per row out.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, Hasher};
 
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
@@ -9,10 +8,10 @@ use arrow_array::types::{
     Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_schema::DataType;
-use foldhash::quality::FixedState;
 
 use super::row::{Digest, Key};
 use crate::column::{TableError, dictionary_keys, first_null, wrong};
+use crate::digest::Digester;
 
 /// How people are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,20 +98,15 @@ impl Persons for Integers {
 /// Texts and bytes: 16 bytes are their own key, of others it is a digest under a salt, wide enough
 /// that no two of a table's people share one.
 #[derive(Clone)]
-pub(super) struct Digests([FixedState; 2]);
+pub(super) struct Digests(Digester);
 
 impl Digests {
     pub(super) fn new(salt: u64) -> Self {
-        Self([salt, !salt].map(FixedState::with_seed))
+        Self(Digester::new(salt))
     }
 
     fn digest(&self, bytes: &[u8]) -> Digest {
-        Digest(self.0.each_ref().map(|state| {
-            let mut hasher = state.build_hasher();
-            // The length is part of what is written.
-            hasher.write(bytes);
-            hasher.finish()
-        }))
+        Digest(self.0.digest(bytes))
     }
 }
 
