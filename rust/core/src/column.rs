@@ -230,11 +230,13 @@ impl Bytes<'_> {
     /// Call `take` with each row that is not null and its value.
     pub(crate) fn each(&self, mut take: impl FnMut(usize, &[u8])) {
         macro_rules! values {
-            ($array:expr) => {
-                for row in (0..$array.len()).filter(|row| !$array.is_null(*row)) {
-                    take(row, AsRef::<[u8]>::as_ref($array.value(row)));
+            ($array:expr) => {{
+                let row_of = |row| take(row, AsRef::<[u8]>::as_ref($array.value(row)));
+                match $array.nulls() {
+                    Some(nulls) => nulls.valid_indices().for_each(row_of),
+                    None => (0..$array.len()).for_each(row_of),
                 }
-            };
+            }};
         }
         match self {
             Self::Null => {}
@@ -373,6 +375,17 @@ impl Interner {
     /// Take in the values of another; returns their numbers here.
     pub(crate) fn absorb(&mut self, other: &Self) -> Vec<u32> {
         (0..narrow(other.len())).map(|id| self.id(other.value(id))).collect()
+    }
+
+    /// By number: its place in the order of the values.
+    pub(crate) fn places(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..narrow(self.len())).collect();
+        order.sort_unstable_by_key(|id| self.value(*id));
+        let mut places = vec![0; order.len()];
+        for (place, id) in (0..).zip(order) {
+            places[id as usize] = place;
+        }
+        places
     }
 
     /// All values as text, in order of their numbers.

@@ -6,13 +6,13 @@
 
 mod graph;
 mod links;
+mod numbered;
 mod quick;
-
-use std::hash::Hasher;
+mod table;
 
 use arrow_array::builder::FixedSizeBinaryBuilder;
 use arrow_array::{FixedSizeBinaryArray, RecordBatch};
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::SipHasher24;
 
 use crate::column::{Bytes, Map, NULL, TableError, find, narrow};
 use crate::parse::is_nobody;
@@ -54,56 +54,54 @@ impl<'a> Ids<'a> {
 
     /// Where a store has no nulls, empty text and the nil UUID stand for them.
     fn row(&self, row: usize) -> Row<'_> {
-        let given = |column: &Bytes<'_>, id: &[u8]| !id.is_empty() && !is_nobody_in(column, id);
+        let given =
+            |column: &Bytes<'_>, id: &[u8]| !id.is_empty() && !is_nobody_in(column.is_raw(), id);
         self.columns.each_ref().map(|column| column.get(row).filter(|id| given(column, id)))
     }
 }
 
-/// Whether an id of a column means nobody; a parser leaves none, other tables may have some.
-fn is_nobody_in(column: &Bytes<'_>, id: &[u8]) -> bool {
+/// Whether an id, of a column of raw bytes or of texts, means nobody; a parser leaves none, other
+/// tables may have some.
+#[inline]
+fn is_nobody_in(is_raw: bool, id: &[u8]) -> bool {
     match id.try_into() {
-        Ok(bytes) if column.is_raw() => u128::from_ne_bytes(bytes) == 0,
-        _ => !column.is_raw() && is_nobody(id),
+        Ok(bytes) if is_raw => u128::from_ne_bytes(bytes) == 0,
+        _ => !is_raw && is_nobody(id),
     }
 }
 
-/// Everything hashed is led by its length or tag, so that no two inputs read the same.
-struct Key(SipHasher24);
-
-impl Key {
-    fn new(app: &[u8]) -> Self {
-        let mut key = Self(SipHasher24::new_with_key(&HASH_KEY));
-        key.text(app);
-        key
-    }
-
-    fn text(&mut self, text: &[u8]) {
-        self.0.write(&narrow(text.len()).to_le_bytes());
-        self.0.write(text);
-    }
-
-    fn id(&mut self, kind: usize, id: &[u8]) {
-        // Little-endian: the kind itself in the first byte.
-        self.0.write(&kind.to_le_bytes()[..1]);
-        self.text(id);
-    }
-
-    fn finish(&self) -> u128 {
-        u128::from_be_bytes(self.0.finish128().as_bytes())
-    }
+/// Makes the keys of identities.
+struct Keys {
+    hasher: SipHasher24,
+    /// What is hashed: everything led by its length or tag, so that no two inputs read the same.
+    /// It is kept, since most rows need as much as the one before.
+    text: Vec<u8>,
 }
 
-/// Key of an identity; none for an event without ids.
-fn key(app: &[u8], ids: &Row<'_>) -> Option<u128> {
-    let mut key = Key::new(app);
-    let mut is_anybody = false;
-    for (kind, id) in ids.iter().enumerate() {
-        if let Some(id) = id {
-            key.id(kind, id);
-            is_anybody = true;
+impl Keys {
+    fn new() -> Self {
+        Self { hasher: SipHasher24::new_with_key(&HASH_KEY), text: Vec::new() }
+    }
+
+    /// Key of an identity; none for an event without ids.
+    fn key(&mut self, app: &[u8], ids: &Row<'_>) -> Option<u128> {
+        self.text.clear();
+        self.write(app);
+        for (kind, id) in ids.iter().enumerate() {
+            if let Some(id) = id {
+                // Little-endian: the kind itself in the first byte.
+                self.text.push(kind.to_le_bytes()[0]);
+                self.write(id);
+            }
         }
+        let is_anybody = ids.iter().any(Option::is_some);
+        is_anybody.then(|| u128::from_be_bytes(self.hasher.hash(&self.text).as_bytes()))
     }
-    is_anybody.then(|| key.finish())
+
+    fn write(&mut self, text: &[u8]) {
+        self.text.extend_from_slice(&narrow(text.len()).to_le_bytes());
+        self.text.extend_from_slice(text);
+    }
 }
 
 /// The kinds of id, in the order that names a person.
@@ -117,16 +115,17 @@ pub fn kinds() -> [&'static str; 6] {
 /// A column is missing or of a wrong type.
 pub fn keys(events: &RecordBatch) -> Result<FixedSizeBinaryArray, TableError> {
     let ids = Ids::new(events)?;
-    let key = |row| key(ids.app(row), &ids.row(row));
+    let mut keys = Keys::new();
+    let key = |row| keys.key(ids.app(row), &ids.row(row)).map(u128::to_be_bytes);
     Ok(binary((0..events.num_rows()).map(key)))
 }
 
-fn binary(keys: impl ExactSizeIterator<Item = Option<u128>>) -> FixedSizeBinaryArray {
-    let mut builder = FixedSizeBinaryBuilder::with_capacity(keys.len(), 16);
-    for key in keys {
-        match key {
+fn binary(uuids: impl ExactSizeIterator<Item = Option<Uuid>>) -> FixedSizeBinaryArray {
+    let mut builder = FixedSizeBinaryBuilder::with_capacity(uuids.len(), 16);
+    for uuid in uuids {
+        match uuid {
             // The width is 16 on both sides, so it cannot be refused.
-            Some(key) => drop(builder.append_value(key.to_be_bytes())),
+            Some(uuid) => drop(builder.append_value(uuid)),
             None => builder.append_null(),
         }
     }

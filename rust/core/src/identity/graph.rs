@@ -6,8 +6,9 @@ use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 
-use super::quick::{Quick, Salted};
-use super::{ID_COUNT, Ids, Row, USER, binary, key};
+use super::numbered::Numbered;
+use super::quick::{NOTHING, Quick, Salted};
+use super::{ID_COUNT, Ids, Keys, Row, USER, binary};
 use crate::column::{Bytes, Interner, Map, NULL, TableError, narrow};
 use crate::limits::SHARED_USERS_MAX;
 use crate::parse::uuid;
@@ -16,41 +17,20 @@ use crate::parse::uuid;
 pub(super) struct Node {
     /// An identity it is part of, which says its group; [`NULL`] where it has none yet.
     anchor: u32,
-    /// The first user it was seen with, and others, until they are too many; nearly all have one.
+    /// The first user it was seen with; [`NULL`] where it has none yet.
     user: u32,
-    more_users: Vec<u32>,
     pub(super) is_shared: bool,
 }
 
-impl Node {
-    /// Note a user; whether they are too many now.
-    fn meet(&mut self, user: u32, users_max: usize) -> bool {
-        if self.user == NULL {
-            self.user = user;
-        } else if self.user != user && !self.more_users.contains(&user) {
-            self.more_users.push(user);
-        }
-        // A node has a user here.
-        1 + self.more_users.len() > users_max
-    }
-}
-
 pub(super) struct Identity {
-    key: u128,
     pub(super) app: u32,
     group: u32,
     /// The next of its group; [`NULL`] for the last.
     next: u32,
     pub(super) nodes: [u32; ID_COUNT],
-    told: Told,
+    /// What [`Graph::add`] last said of it, if anything: whose key its person has.
+    told: Option<u32>,
     is_dirty: bool,
-}
-
-/// What [`Graph::add`] last said of an identity.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Person(Option<u128>),
 }
 
 /// Identities that are one person: a list from `first` to `last`.
@@ -59,8 +39,8 @@ struct Group {
     first: u32,
     last: u32,
     size: u32,
-    /// The smallest key among them; none for an identity that only has shared ids.
-    person: Option<u128>,
+    /// Which of them has the smallest key; [`NULL`] for an identity that only has shared ids.
+    person: u32,
 }
 
 /// An id that links nobody by rule.
@@ -75,11 +55,17 @@ struct Cut {
 pub struct Graph {
     /// Different users after which an id is shared.
     users_max: usize,
+    salt: u64,
     pub(super) apps: Interner,
     salted: Salted,
-    node_of: Map<Quick, u32>,
+    /// By quick key.
+    node_of: Numbered,
     pub(super) nodes: Vec<Node>,
-    identity_of: Map<u128, u32>,
+    /// By node: users it was seen with after the first, until they are too many; few have any.
+    more_users: Map<u32, Vec<u32>>,
+    keys: Keys,
+    /// By key.
+    identity_of: Numbered,
     pub(super) identities: Vec<Identity>,
     groups: Vec<Group>,
     free: Vec<u32>,
@@ -99,6 +85,19 @@ pub struct Added {
     pub changed: Vec<u32>,
 }
 
+/// Identities of rows by quick key, so that what was seen already is not looked at again.
+struct Known {
+    numbers: Numbered,
+    identities: Vec<u32>,
+}
+
+impl Known {
+    /// [`NULL`] where it is not known.
+    fn identity(&self, quick: Quick) -> u32 {
+        self.numbers.find(quick).map_or(NULL, |number| self.identities[number as usize])
+    }
+}
+
 /// As many keys fit into the first caches.
 const ROWS_AT_ONCE: usize = 8_192;
 
@@ -112,11 +111,14 @@ impl Graph {
     pub(super) fn with_users_max(salt: u64, users_max: usize) -> Self {
         Self {
             users_max,
+            salt,
             apps: Interner::default(),
             salted: Salted::new(salt),
-            node_of: Map::default(),
+            node_of: Numbered::new(salt),
             nodes: Vec::new(),
-            identity_of: Map::default(),
+            more_users: Map::default(),
+            keys: Keys::new(),
+            identity_of: Numbered::new(salt),
             identities: Vec::new(),
             groups: Vec::new(),
             free: Vec::new(),
@@ -151,7 +153,7 @@ impl Graph {
     /// A column is missing or of a wrong type.
     pub fn add(&mut self, batches: &[RecordBatch]) -> Result<Added, TableError> {
         let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-        let mut known = Map::default();
+        let mut known = Known { numbers: Numbered::new(self.salt), identities: Vec::new() };
         for batch in batches {
             // Columns are checked even where there is no row.
             for first in (0..batch.num_rows().max(1)).step_by(ROWS_AT_ONCE) {
@@ -161,11 +163,10 @@ impl Graph {
         }
         let mut changed = Vec::new();
         for index in std::mem::take(&mut self.dirty) {
-            let told = Told::Person(self.person(index));
             let identity = &mut self.identities[index as usize];
+            let person = self.groups[identity.group as usize].person;
             identity.is_dirty = false;
-            if identity.told != told {
-                identity.told = told;
+            if identity.told.replace(person) != Some(person) {
                 changed.push(index);
             }
         }
@@ -175,27 +176,28 @@ impl Graph {
     fn batch(
         &mut self,
         batch: &RecordBatch,
-        known: &mut Map<Quick, u32>,
+        known: &mut Known,
         rows: &mut Vec<u32>,
     ) -> Result<(), TableError> {
         let ids = Ids::new(batch)?;
         let given = batch.column_by_name("identity").and_then(|array| Bytes::new(array.as_ref()));
-        let mut keys = vec![Quick::default(); batch.num_rows()];
+        let mut keys = vec![NOTHING; batch.num_rows()];
         self.has_nobodies |= self.salted.keys(&ids, &mut keys);
+        // What is known already is looked up first, since then nothing waits for anything else.
+        let first = rows.len();
+        rows.extend(keys.iter().map(|quick| known.identity(*quick)));
         for (row, quick) in keys.into_iter().enumerate() {
-            if let Some(index) = known.get(&quick) {
-                rows.push(*index);
+            if rows[first + row] != NULL || quick == NOTHING {
                 continue;
             }
-            let (app, own) = (ids.app(row), ids.row(row));
-            let given = given.as_ref().and_then(|keys| keys.get(row)?.try_into().ok());
-            let key = given.map(u128::from_be_bytes).or_else(|| key(app, &own));
-            let index = match key {
-                Some(key) if own.iter().any(Option::is_some) => self.identity(key, app, &own)?,
-                _ => NULL,
-            };
-            known.insert(quick, index);
-            rows.push(index);
+            let (number, is_new) = known.numbers.number(quick);
+            if is_new {
+                let (app, own) = (ids.app(row), ids.row(row));
+                let given = given.as_ref().and_then(|keys| keys.get(row)?.try_into().ok());
+                let key = given.map(u128::from_be_bytes).or_else(|| self.keys.key(app, &own));
+                known.identities.push(key.map_or(Ok(NULL), |key| self.identity(key, app, &own))?);
+            }
+            rows[first + row] = known.identities[number as usize];
         }
         Ok(())
     }
@@ -204,7 +206,8 @@ impl Graph {
     /// all its ids are shared: then each of its events is a person of its own.
     pub fn person(&self, identity: u32) -> Option<u128> {
         let group = self.identities[identity as usize].group;
-        self.groups[group as usize].person
+        let person = self.groups[group as usize].person;
+        (person != NULL).then(|| self.identity_of.key(person))
     }
 
     /// One key per row for `journey`: equal where the person is, apart where it is nobody.
@@ -212,7 +215,7 @@ impl Graph {
         let alone = |row: usize| 1 << 63 | row as u64;
         let key = |(row, identity): (usize, &u32)| {
             let group = self.identities.get(*identity as usize).map(|identity| identity.group);
-            let joined = group.filter(|group| self.groups[*group as usize].person.is_some());
+            let joined = group.filter(|group| self.groups[*group as usize].person != NULL);
             joined.map_or_else(|| alone(row), u64::from)
         };
         rows.iter().enumerate().map(key).collect()
@@ -223,10 +226,10 @@ impl Graph {
     /// # Errors
     /// A column is missing or of a wrong type.
     pub fn table(&self, identities: &[u32]) -> Result<RecordBatch, TableError> {
-        let all = identities.iter().map(|index| &self.identities[*index as usize]);
         let mut apps = StringBuilder::new();
-        for identity in all.clone() {
-            let app = String::from_utf8_lossy(self.apps.value(identity.app));
+        for index in identities {
+            let app = self.apps.value(self.identities[*index as usize].app);
+            let app = String::from_utf8_lossy(app);
             apps.append_option((!app.is_empty()).then_some(app));
         }
         let uuid = |name, nullable| Field::new(name, DataType::FixedSizeBinary(16), nullable);
@@ -235,12 +238,12 @@ impl Graph {
             uuid("identity", false),
             uuid("person", true),
         ]);
-        let persons = identities.iter().map(|index| self.person(*index));
-        let columns: [ArrayRef; 3] = [
-            Arc::new(apps.finish()),
-            Arc::new(binary(all.map(|identity| Some(identity.key)))),
-            Arc::new(binary(persons)),
-        ];
+        let key = |index: &u32| Some(self.identity_of.key(*index).to_be_bytes());
+        let keys = identities.iter().map(key);
+        let person = |index: &u32| self.person(*index).map(u128::to_be_bytes);
+        let persons = identities.iter().map(person);
+        let columns: [ArrayRef; 3] =
+            [Arc::new(apps.finish()), Arc::new(binary(keys)), Arc::new(binary(persons))];
         Ok(RecordBatch::try_new(Arc::new(schema), columns.to_vec())?)
     }
 
@@ -254,26 +257,18 @@ impl Graph {
     }
 
     fn identity(&mut self, key: u128, app: &[u8], ids: &Row<'_>) -> Result<u32, TableError> {
-        if let Some(index) = self.identity_of.get(&key) {
-            return Ok(*index);
-        }
         let max = NULL;
-        let index = u32::try_from(self.identities.len())
-            .ok()
-            .filter(|index| *index < max)
-            .ok_or(TableError::TooMany { what: "identities", max })?;
+        if self.identities.len() >= max as usize {
+            return Err(TableError::TooMany { what: "identities", max });
+        }
+        let (index, is_new) = self.identity_of.number(key);
+        if !is_new {
+            return Ok(index);
+        }
         let nodes = self.nodes_of(app, ids);
-        let identity = Identity {
-            key,
-            app: self.apps.id(app),
-            group: self.group(),
-            next: NULL,
-            nodes,
-            told: Told::Nothing,
-            is_dirty: false,
-        };
+        let (app, group) = (self.apps.id(app), self.group());
+        let identity = Identity { app, group, next: NULL, nodes, told: None, is_dirty: false };
         self.identities.push(identity);
-        self.identity_of.insert(key, index);
         let broken = self.meet_users(&nodes);
         self.settle(index);
         for anchor in broken {
@@ -285,14 +280,12 @@ impl Graph {
 
     fn nodes_of(&mut self, app: &[u8], ids: &Row<'_>) -> [u32; ID_COUNT] {
         let mut nodes = [NULL; ID_COUNT];
-        for (kind, id) in ids.iter().enumerate() {
-            let Some(id) = id else { continue };
-            let next = narrow(self.nodes.len());
-            let node = *self.node_of.entry(self.salted.id(app, kind, id)).or_insert(next);
-            if node == next {
-                let is_shared = self.is_cut(app, kind, id);
-                let more_users = Vec::new();
-                self.nodes.push(Node { anchor: NULL, user: NULL, more_users, is_shared });
+        for (kind, quick) in self.salted.ids(app, ids).into_iter().enumerate() {
+            let Some(quick) = quick else { continue };
+            let (node, is_new) = self.node_of.number(quick);
+            if is_new {
+                let is_shared = ids[kind].is_some_and(|id| self.is_cut(app, kind, id));
+                self.nodes.push(Node { anchor: NULL, user: NULL, is_shared });
             }
             nodes[kind] = node;
         }
@@ -307,11 +300,25 @@ impl Graph {
         if user == NULL {
             return broken;
         }
-        for node in nodes[USER + 1..].iter().filter(|node| **node != NULL) {
-            let node = &mut self.nodes[*node as usize];
-            if !node.is_shared && node.meet(user, self.users_max) {
+        for index in nodes[USER + 1..].iter().filter(|node| **node != NULL) {
+            let node = &mut self.nodes[*index as usize];
+            if node.is_shared {
+                continue;
+            }
+            if node.user == NULL {
+                node.user = user;
+            }
+            let mut others = 0;
+            if node.user != user {
+                let more = self.more_users.entry(*index).or_default();
+                if !more.contains(&user) {
+                    more.push(user);
+                }
+                others = more.len();
+            }
+            if 1 + others > self.users_max {
                 node.is_shared = true;
-                node.more_users = Vec::new();
+                self.more_users.remove(index);
                 broken.extend((node.anchor != NULL).then_some(node.anchor));
                 node.anchor = NULL;
             }
@@ -321,7 +328,7 @@ impl Graph {
 
     fn group(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
-            self.groups.push(Group { first: NULL, last: NULL, size: 0, person: None });
+            self.groups.push(Group { first: NULL, last: NULL, size: 0, person: NULL });
             narrow(self.groups.len() - 1)
         })
     }
@@ -332,8 +339,8 @@ impl Graph {
         identity.next = NULL;
         let nodes = identity.nodes.iter().filter(|node| **node != NULL);
         let joins = nodes.into_iter().any(|node| !self.nodes[*node as usize].is_shared);
-        self.groups[identity.group as usize] =
-            Group { first: index, last: index, size: 1, person: joins.then_some(identity.key) };
+        let person = if joins { index } else { NULL };
+        self.groups[identity.group as usize] = Group { first: index, last: index, size: 1, person };
         self.mark(index);
     }
 
@@ -386,8 +393,9 @@ impl Graph {
         let (from, into) = if size(one) < size(two) { (one, two) } else { (two, one) };
         let (moved, kept) = (self.groups[from as usize], self.groups[into as usize]);
         self.free.push(from);
-        let person = moved.person.min(kept.person);
-        debug_assert!(person.is_some(), "an identity without linking ids links nobody");
+        // An identity without linking ids links nobody, so that there is a person on both sides.
+        let key = |group: Group| self.identity_of.key(group.person);
+        let person = if key(moved) < key(kept) { moved.person } else { kept.person };
         if person != kept.person {
             self.each_from(kept.first, Self::mark);
         }

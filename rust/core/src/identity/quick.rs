@@ -5,14 +5,15 @@
 
 use std::cell::Cell;
 
-use super::{ID_COUNT, Ids, is_nobody_in};
+use super::{ID_COUNT, Ids, Row, is_nobody_in};
 use crate::column::{Bytes, NULL};
 use crate::digest::Digester;
 
-/// Of an id or of a row; zero for a row without ids.
-pub(super) type Quick = [u64; 2];
+/// Of an id or of a row.
+pub(super) type Quick = u128;
 
-const NOTHING: Quick = [0; 2];
+/// Of a row without ids.
+pub(super) const NOTHING: Quick = 0;
 
 /// Digests of apps and of each kind of id.
 pub(super) struct Salted {
@@ -26,11 +27,14 @@ impl Salted {
         Self { app: Digester::new(salt), kinds: std::array::from_fn(kind) }
     }
 
-    /// The key of one id of an app.
-    pub(super) fn id(&self, app: &[u8], kind: usize, id: &[u8]) -> Quick {
-        let mut key = self.app.digest(app);
-        add(&mut key, self.kinds[kind].digest(id));
-        key
+    /// The keys of each id of an app.
+    pub(super) fn ids(&self, app: &[u8], ids: &Row<'_>) -> [Option<Quick>; ID_COUNT] {
+        let app = quick(&self.app, app);
+        let mut keys = [None; ID_COUNT];
+        for ((key, id), digester) in keys.iter_mut().zip(ids).zip(&self.kinds) {
+            *key = id.map(|id| app.wrapping_add(quick(digester, id)));
+        }
+        keys
     }
 
     /// Make the key of each row; whether some id means nobody.
@@ -38,28 +42,30 @@ impl Salted {
         let has_nobodies = Cell::new(false);
         keys.fill(NOTHING);
         for (column, digester) in ids.columns.iter().zip(&self.kinds) {
+            let is_raw = column.is_raw();
             let of = |id: &[u8]| {
-                if id.is_empty() || is_nobody_in(column, id) {
+                if id.is_empty() || is_nobody_in(is_raw, id) {
                     has_nobodies.set(has_nobodies.get() || !id.is_empty());
                     return NOTHING;
                 }
-                digester.digest(id)
+                quick(digester, id)
             };
-            digests(column, of, |row, digest| add(&mut keys[row], digest));
+            digests(column, of, |row, digest| keys[row] = keys[row].wrapping_add(digest));
         }
-        let of = |app: &[u8]| self.app.digest(app);
+        let of = |app: &[u8]| quick(&self.app, app);
         digests(&ids.apps, of, |row, digest| {
             // Who has no id is nobody in any app.
             if keys[row] != NOTHING {
-                add(&mut keys[row], digest);
+                keys[row] = keys[row].wrapping_add(digest);
             }
         });
         has_nobodies.get()
     }
 }
 
-fn add(key: &mut Quick, digest: Quick) {
-    key.iter_mut().zip(digest).for_each(|(half, more)| *half = half.wrapping_add(more));
+fn quick(digester: &Digester, bytes: &[u8]) -> Quick {
+    let [high, low] = digester.digest(bytes);
+    u128::from(high) << 64 | u128::from(low)
 }
 
 /// Call `take` with each row that is not null and the digest of its value, which is made once for

@@ -6,7 +6,6 @@
 //! conversions cost a glance.
 
 use std::fmt::Debug;
-use std::marker::PhantomData;
 
 use super::Tag;
 use super::row::{Key, Layout, Row, Step, Wide, Word};
@@ -73,8 +72,7 @@ pub(crate) struct Filing<K, W> {
     layout: Layout,
     staged: Vec<[Row<K, W>; STAGED_ROWS]>,
     counts: Vec<u8>,
-    drawers: Vec<Drawer>,
-    blocks: Blocks<K, W>,
+    drawers: Vec<Drawer<K, W>>,
     extent: Extent,
 }
 
@@ -131,24 +129,13 @@ impl Extent {
     }
 }
 
-/// Where the rows of a drawer lie.
-#[derive(Clone, Debug, Default)]
-struct Drawer {
-    blocks: Vec<u32>,
-    /// How many rows the last block has.
-    last_rows: usize,
+/// Rows in the order they were filed.
+#[derive(Clone, Debug)]
+struct Drawer<K, W> {
+    /// All but the last are full.
+    blocks: Vec<Vec<Row<K, W>>>,
     /// Which conversions lie here: in a row's tag stands the place in this list.
     conversions: Vec<u32>,
-}
-
-/// Rows in blocks, each of which belongs to one drawer.
-///
-/// They are kept as plain cells because memory full of zeros costs nothing until it is used.
-#[derive(Debug)]
-struct Blocks<K, W> {
-    cells: Vec<u64>,
-    used: u32,
-    rows: PhantomData<Row<K, W>>,
 }
 
 /// A row that does not fit the layout.
@@ -156,16 +143,14 @@ struct Blocks<K, W> {
 pub(crate) struct Unfit;
 
 impl<K: Key, W: Word> Filing<K, W> {
-    /// For `row_count` rows.
-    pub(super) fn new(bits: u32, layout: Layout, row_count: usize) -> Self {
+    pub(super) fn new(bits: u32, layout: Layout) -> Self {
         let count = 1 << bits;
         Self {
             slot: Slot::new(0, bits),
             layout,
             staged: vec![[Row::default(); STAGED_ROWS]; count],
             counts: vec![0; count],
-            drawers: vec![Drawer::default(); count],
-            blocks: Blocks::new(row_count / BLOCK_ROWS + count),
+            drawers: vec![Drawer::new(); count],
             extent: Extent::default(),
         }
     }
@@ -184,7 +169,7 @@ impl<K: Key, W: Word> Filing<K, W> {
         self.staged[at][count] = Row { key, word };
         self.counts[at] = self.counts[at].wrapping_add(1);
         if count == STAGED_ROWS - 1 {
-            self.blocks.put(&mut self.drawers[at], &self.staged[at]);
+            self.drawers[at].put(&self.staged[at]);
             self.counts[at] = 0;
         }
         Ok(())
@@ -199,7 +184,7 @@ impl<K: Key, W: Word> Filing<K, W> {
     fn finish(&mut self) {
         let staged = self.staged.iter().zip(&self.counts);
         for (drawer, (rows, count)) in self.drawers.iter_mut().zip(staged) {
-            self.blocks.put(drawer, &rows[..usize::from(*count)]);
+            drawer.put(&rows[..usize::from(*count)]);
         }
     }
 }
@@ -207,7 +192,7 @@ impl<K: Key, W: Word> Filing<K, W> {
 impl Filing<u64, Wide> {
     /// For so many rows, read by one thread.
     pub(crate) fn for_rows(rows: usize) -> Self {
-        Self::new(drawer_bits(rows), Layout::default(), rows)
+        Self::new(drawer_bits(rows), Layout::default())
     }
 
     pub(crate) fn file(&mut self, key: u64, step: Step) {
@@ -224,68 +209,43 @@ impl Filing<u64, Wide> {
     }
 }
 
-impl<K: Key, W: Word> Blocks<K, W> {
-    const BLOCK_CELLS: usize = BLOCK_ROWS * Row::<K, W>::CELLS;
-
-    fn new(count: usize) -> Self {
-        Self { cells: vec![0; count * Self::BLOCK_CELLS], used: 0, rows: PhantomData }
+impl<K: Key, W: Word> Drawer<K, W> {
+    fn new() -> Self {
+        Self { blocks: Vec::new(), conversions: Vec::new() }
     }
 
-    /// Add a few rows to a drawer: as many as are staged, or the last.
-    fn put(&mut self, drawer: &mut Drawer, rows: &[Row<K, W>]) {
-        if rows.is_empty() {
-            return;
+    fn len(&self) -> usize {
+        self.blocks.iter().map(Vec::len).sum()
+    }
+
+    /// Add a few rows: as many as are staged, or the last.
+    fn put(&mut self, rows: &[Row<K, W>]) {
+        match self.blocks.last_mut() {
+            Some(block) if block.len() < BLOCK_ROWS => block.extend_from_slice(rows),
+            _ => self.open(rows),
         }
-        let block = match drawer.blocks.last() {
-            Some(block) if drawer.last_rows < BLOCK_ROWS => *block,
-            _ => self.open(drawer),
-        };
-        let size = Row::<K, W>::CELLS;
-        let start = block as usize * Self::BLOCK_CELLS + drawer.last_rows * size;
-        let cells = &mut self.cells[start..start + rows.len() * size];
-        for (row, cells) in rows.iter().zip(cells.chunks_exact_mut(size)) {
-            row.write(cells);
-        }
-        drawer.last_rows += rows.len();
     }
 
     #[cold]
-    fn open(&mut self, drawer: &mut Drawer) -> u32 {
-        let block = self.used;
-        self.used += 1;
-        let cells = self.used as usize * Self::BLOCK_CELLS;
-        if cells > self.cells.len() {
-            self.cells.resize(cells.next_power_of_two(), 0);
-        }
-        drawer.blocks.push(block);
-        drawer.last_rows = 0;
-        block
+    fn open(&mut self, rows: &[Row<K, W>]) {
+        let mut block = Vec::with_capacity(BLOCK_ROWS);
+        block.extend_from_slice(rows);
+        self.blocks.push(block);
     }
 
-    /// The rows of a drawer in the order they were filed.
-    fn each(&self, drawer: &Drawer, mut take: impl FnMut(Row<K, W>)) {
-        let last = drawer.blocks.len().saturating_sub(1);
-        for (index, block) in drawer.blocks.iter().enumerate() {
-            let rows = if index == last { drawer.last_rows } else { BLOCK_ROWS };
-            let size = Row::<K, W>::CELLS;
-            let start = *block as usize * Self::BLOCK_CELLS;
-            let cells = self.cells[start..start + rows * size].chunks_exact(size);
-            cells.for_each(|cells| take(Row::read(cells)));
+    fn each(&self, mut take: impl FnMut(Row<K, W>)) {
+        for block in &self.blocks {
+            for row in block {
+                take(*row);
+            }
         }
-    }
-}
-
-impl Drawer {
-    fn len(&self) -> usize {
-        self.blocks.len().saturating_sub(1) * BLOCK_ROWS + self.last_rows
     }
 }
 
 /// What one thread filed, and how its numbers become those of all.
 #[derive(Debug)]
 struct Part<K, W> {
-    drawers: Vec<Drawer>,
-    blocks: Blocks<K, W>,
+    drawers: Vec<Drawer<K, W>>,
     /// By drawer: how many conversions the parts before have there.
     conversions_before: Vec<u32>,
     /// Number of each of its channels among all.
@@ -342,10 +302,10 @@ impl<K: Key, W: Word> Filed<K, W> {
             all.extend(own.into_iter().map(|index| index + first_conversion));
         }
         let is_first = self.parts.is_empty();
-        let Filing { drawers, blocks, .. } = filing;
+        let Filing { drawers, .. } = filing;
         let conversions = self.conversions.iter().map(Vec::len).max().map(narrow);
         let channel = channels.iter().max().copied();
-        self.parts.push(Part { drawers, blocks, conversions_before, channels, is_first });
+        self.parts.push(Part { drawers, conversions_before, channels, is_first });
         // What was packed with the numbers of one thread must have room for those of all.
         let tags = [conversions.map(|count| Tag::new(true, count)), channel.map(Tag::touch)];
         let fits = |tag: Tag| W::pack(self.layout.first(tag), self.layout).is_some();
@@ -387,7 +347,7 @@ impl<K: Key, W: Word> Filed<K, W> {
         table.ends.clear();
         table.ends.resize(1 << bits, Run::new(who == Who::All));
         for part in &self.parts {
-            part.blocks.each(&part.drawers[drawer], |row| {
+            part.drawers[drawer].each(|row| {
                 table.ends[slot.of(row.key)].count(row.word.is_conversion(self.layout));
             });
         }
@@ -398,7 +358,7 @@ impl<K: Key, W: Word> Filed<K, W> {
         table.rows.clear();
         table.rows.resize(total as usize, Row::default());
         for part in &self.parts {
-            part.blocks.each(&part.drawers[drawer], |row| {
+            part.drawers[drawer].each(|row| {
                 if let Some(at) = table.ends[slot.of(row.key)].next() {
                     table.rows[at] = self.renumbered(part, drawer, row);
                 }
@@ -531,7 +491,7 @@ mod tests {
             .map_or_else(Layout::default, |(a, b)| Layout::new(a, b));
         let bits = drawer_bits(rows.len());
         let mut all = Filed::new(bits, layout);
-        let mut filing = Filing::new(bits, layout, rows.len());
+        let mut filing = Filing::new(bits, layout);
         for (person, time) in rows {
             let tag = Tag::touch(u32::try_from(*person).unwrap());
             filing.push((person << shift).mixed(), Step { time: *time, row: 0, tag }).unwrap();

@@ -124,7 +124,7 @@ impl Table {
 
     fn glance<P: Persons>(&self, persons: &P, effort: Effort<'_>) -> Result<Glance, TableError> {
         let names = &self.names;
-        self.reader::<P, Wide>(persons, Filing::new(0, Layout::default(), 0), None).check()?;
+        self.reader::<P, Wide>(persons, Filing::new(0, Layout::default()), None).check()?;
         let is_conversion = |batch: &RecordBatch| {
             booleans(find(batch, &names.is_conversion, "is_conversion")?, &names.is_conversion)
         };
@@ -175,8 +175,7 @@ impl Table {
     ) -> Result<(Filed<P::Key, W>, Read), Failure> {
         let (layout, bits) = (times.layout(), drawer_bits(self.rows));
         let work = |part: Vec<RecordBatch>, first_row: usize| {
-            let count = part.iter().map(RecordBatch::num_rows).sum();
-            let mut reader = self.reader(persons, Filing::new(bits, layout, count), wanted);
+            let mut reader = self.reader(persons, Filing::new(bits, layout), wanted);
             reader.first_row = first_row;
             for batch in part.iter().flat_map(slices) {
                 effort.go_on()?;

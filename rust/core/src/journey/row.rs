@@ -6,12 +6,6 @@ use super::Tag;
 
 /// Whose a row is: rows of equal keys are one person's.
 pub(crate) trait Key: Copy + Debug + Default + Ord + Send + Sync + 'static {
-    /// How many cells it takes.
-    const CELLS: usize;
-    /// Put it into as many cells.
-    fn write(self, cells: &mut [u64]);
-    /// What was put there.
-    fn read(cells: &[u64]) -> Self;
     /// The key with its bits spread: another one for every other key, so that it stands for it.
     fn mixed(self) -> Self;
     /// Of a mixed key: bits of which the upper ones say where the person is filed.
@@ -19,16 +13,6 @@ pub(crate) trait Key: Copy + Debug + Default + Ord + Send + Sync + 'static {
 }
 
 impl Key for u64 {
-    const CELLS: usize = 1;
-
-    fn write(self, cells: &mut [u64]) {
-        cells[0] = self;
-    }
-
-    fn read(cells: &[u64]) -> Self {
-        cells[0]
-    }
-
     /// An odd factor can be undone; every bit reaches those above it.
     fn mixed(self) -> Self {
         self.wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -44,16 +28,6 @@ impl Key for u64 {
 pub(crate) struct Digest(pub(crate) [u64; 2]);
 
 impl Key for Digest {
-    const CELLS: usize = 2;
-
-    fn write(self, cells: &mut [u64]) {
-        cells[..2].copy_from_slice(&self.0);
-    }
-
-    fn read(cells: &[u64]) -> Self {
-        Self([cells[0], cells[1]])
-    }
-
     fn mixed(self) -> Self {
         let [low, high] = self.0;
         Self([(low ^ high.rotate_left(32)).mixed(), high])
@@ -69,12 +43,6 @@ pub(crate) trait Word: Copy + Debug + Default + Send + Sync + 'static {
     /// Sorts by time, touches before conversions; rows alike in both keep the order of the input.
     type Order: Ord + Copy;
 
-    /// How many cells it takes.
-    const CELLS: usize;
-    /// Put it into as many cells.
-    fn write(self, cells: &mut [u64]);
-    /// What was put there.
-    fn read(cells: &[u64]) -> Self;
     /// None where it does not fit `layout`.
     fn pack(step: Step, layout: Layout) -> Option<Self>;
     /// What was packed.
@@ -129,15 +97,6 @@ pub(crate) struct Narrow(u64);
 
 impl Word for Narrow {
     type Order = u64;
-    const CELLS: usize = 1;
-
-    fn write(self, cells: &mut [u64]) {
-        cells[0] = self.0;
-    }
-
-    fn read(cells: &[u64]) -> Self {
-        Self(cells[0])
-    }
 
     fn pack(step: Step, layout: Layout) -> Option<Self> {
         let payload = u64::from(step.tag.payload());
@@ -172,19 +131,6 @@ pub(crate) struct Wide(Step);
 
 impl Word for Wide {
     type Order = (i64, bool);
-    const CELLS: usize = 2;
-
-    fn write(self, cells: &mut [u64]) {
-        cells[0] = self.0.time.cast_unsigned();
-        cells[1] = u64::from(self.0.row) << 32 | u64::from(self.0.tag.0);
-    }
-
-    fn read(cells: &[u64]) -> Self {
-        let time = cells[0].cast_signed();
-        #[allow(clippy::cast_possible_truncation, reason = "two halves")]
-        let (row, tag) = ((cells[1] >> 32) as u32, Tag(cells[1] as u32));
-        Self(Step { time, row, tag })
-    }
 
     fn pack(step: Step, _: Layout) -> Option<Self> {
         Some(Self(step))
@@ -208,21 +154,6 @@ impl Word for Wide {
 pub(crate) struct Row<K, W> {
     pub(crate) key: K,
     pub(crate) word: W,
-}
-
-impl<K: Key, W: Word> Row<K, W> {
-    pub(crate) const CELLS: usize = K::CELLS + W::CELLS;
-
-    pub(crate) fn write(self, cells: &mut [u64]) {
-        let (key, word) = cells.split_at_mut(K::CELLS);
-        self.key.write(key);
-        self.word.write(word);
-    }
-
-    pub(crate) fn read(cells: &[u64]) -> Self {
-        let (key, word) = cells.split_at(K::CELLS);
-        Self { key: K::read(key), word: W::read(word) }
-    }
 }
 
 #[cfg(test)]

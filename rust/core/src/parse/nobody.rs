@@ -15,6 +15,16 @@ const WORD_BYTES_MAX: usize = 15;
 /// UUID among them), or nothing at all. White space around it does not count.
 #[inline]
 pub fn is_nobody(id: &[u8]) -> bool {
+    // Nearly every id is too long for a word and begins with a letter or a digit.
+    let is_long = id.len() > WORD_BYTES_MAX && id.last().is_some_and(u8::is_ascii_alphanumeric);
+    match id.first() {
+        Some(b'1'..=b'9') => false,
+        Some(first) if is_long && *first != b'0' && first.is_ascii_alphanumeric() => false,
+        _ => is_nobody_at_length(id),
+    }
+}
+
+fn is_nobody_at_length(id: &[u8]) -> bool {
     let id = id.trim_ascii();
     match id.first() {
         None => true,

@@ -7,12 +7,17 @@ const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 
 
 /// Lower-case text with hyphens.
 pub fn render(bytes: [u8; 16]) -> String {
+    String::from_utf8_lossy(&written(bytes)).into_owned()
+}
+
+/// The characters of [`render`].
+pub(crate) fn written(bytes: [u8; 16]) -> [u8; 36] {
     let mut text = [b'-'; 36];
     for (byte, place) in bytes.into_iter().zip(PLACES) {
         text[place] = b"0123456789abcdef"[usize::from(byte >> 4)];
         text[place + 1] = b"0123456789abcdef"[usize::from(byte & 15)];
     }
-    String::from_utf8_lossy(&text).into_owned()
+    text
 }
 
 /// The UUID (version 5) of `name` within `namespace`.
