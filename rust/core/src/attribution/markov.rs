@@ -6,7 +6,7 @@
 //! `N[s,k] / N[k,k]`, and converts from there with `b[k]` (Anderl et al. 2016 define the effect).
 
 use super::chain::Chain;
-use super::dense::Matrix;
+use super::dense::{Solution, System};
 use super::paths::{Paths, Ranks};
 use crate::column::TableError;
 use crate::journey::{Effort, Journeys};
@@ -137,7 +137,8 @@ fn dropped(paths: &Paths, conversions: f64) -> Vec<f64> {
 /// channel `k`.
 #[derive(Debug)]
 pub(crate) struct Moves {
-    counts: Matrix,
+    /// A row for each state.
+    counts: Vec<f64>,
     converts: Vec<f64>,
     ends: Vec<f64>,
 }
@@ -145,7 +146,7 @@ pub(crate) struct Moves {
 impl Moves {
     fn new(channels: usize) -> Self {
         let size = channels + 1;
-        Self { counts: Matrix::zero(size), converts: vec![0.0; size], ends: vec![0.0; size] }
+        Self { counts: vec![0.0; size * size], converts: vec![0.0; size], ends: vec![0.0; size] }
     }
 
     fn of_paths(paths: &Paths) -> Self {
@@ -171,11 +172,11 @@ impl Moves {
 
     #[inline]
     fn add(&mut self, path: impl Iterator<Item = u32>, conversions: f64, nulls: f64) {
-        let count = conversions + nulls;
+        let (count, size) = (conversions + nulls, self.converts.len());
         let mut state = 0;
         for channel in path {
             let next = channel as usize + 1;
-            *self.counts.at(state, next) += count;
+            self.counts[state * size + next] += count;
             state = next;
         }
         self.converts[state] += conversions;
@@ -189,38 +190,30 @@ impl Moves {
                 *count += other;
             }
         };
-        for state in 0..self.converts.len() {
-            sum(self.counts.row_mut(state), other.counts.row(state));
-        }
+        sum(&mut self.counts, &other.counts);
         sum(&mut self.converts, &other.converts);
         sum(&mut self.ends, &other.ends);
         self
     }
 }
 
-/// All effects of order 1 by one inverse.
+/// All effects of order 1 from one system of equations, `(I − Q) b = r`, and its inverse.
 fn inverted(moves: &Moves, effort: Effort<'_>) -> Result<Vec<f64>, TableError> {
     let size = moves.converts.len();
-    let (mut visits, mut converts) = (moves.counts.clone(), moves.converts.clone());
-    for state in 0..size {
-        let row = visits.row_mut(state);
-        let total = row.iter().sum::<f64>() + converts[state] + moves.ends[state];
-        if total > 0.0 {
-            for count in row.iter_mut() {
-                *count = -*count / total;
-            }
-            converts[state] /= total;
+    let mut system = System::zero(size);
+    for (state, counts) in moves.counts.chunks_exact(size).enumerate() {
+        let total = counts.iter().sum::<f64>() + moves.converts[state] + moves.ends[state];
+        let share = |count: f64| if total > 0.0 { count / total } else { 0.0 };
+        let row = system.row_mut(state);
+        for (cell, count) in row.iter_mut().zip(counts) {
+            *cell = -share(*count);
         }
         row[state] += 1.0;
+        *system.right_mut(state) = share(moves.converts[state]);
     }
-    visits.invert(effort)?;
-    let reach = |state: usize| -> f64 {
-        visits.row(state).iter().zip(&converts).map(|(visits, p)| visits * p).sum()
-    };
-    let from_start = reach(0);
+    let Solution { unknowns: reach, first_row: met, diagonal: visits } = system.solve(effort)?;
     let effect = |state: usize| {
-        let met = visits.row(0)[state];
-        if met == 0.0 { 0.0 } else { met / visits.row(state)[state] * reach(state) / from_start }
+        if met[state] == 0.0 { 0.0 } else { met[state] / visits[state] * reach[state] / reach[0] }
     };
     Ok((1..size).map(effect).collect())
 }
