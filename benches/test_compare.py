@@ -98,7 +98,7 @@ def test_two_threads_beside_one() -> None:
         patch.setenv("UNMOGROWP_THREADS", "1")
         alone = ours(table)
     assert ours(table) == alone
-    assert ratio >= 1.5
+    assert ratio >= 1.7
 
 
 def test_somebody_with_a_tenth_of_the_rows() -> None:
@@ -115,7 +115,7 @@ def test_somebody_with_a_tenth_of_the_rows() -> None:
 
 
 def test_memory_for_each_row() -> None:
-    """What a compare adds to the table it reads, in processes of their own."""
+    """What three compares add to the table they read, in processes of their own."""
     for user, most in (("u64", 20.0), ("text", 36.0)):
         program = (
             "import re, test_compare\n"
@@ -126,7 +126,8 @@ def test_memory_for_each_row() -> None:
             # From here on the peak is what is resident now.
             "open('/proc/self/clear_refs', 'w').write('5')\n"
             "before = kilobytes('VmRSS')\n"
-            "test_compare.ours(table)\n"
+            "for _ in range(3):\n"
+            "    test_compare.ours(table)\n"
             "print((kilobytes('VmHWM') - before) * 1024 / len(table))\n"
         )
         said = subprocess.check_output([sys.executable, "-c", program], text=True)
