@@ -1,4 +1,4 @@
-"""`ug.compare(ug.journeys(table), models)` beside Polars, DuckDB and numba, on rows in no order.
+"""`ug.compare(ug.journeys(table), models)` beside what others do with the same rows, in no order.
 
 Each pair runs interleaved in this process and is compared by CPU time. `UNMOGROWP_BENCH_ROWS`
 makes the tables larger or smaller.
@@ -59,14 +59,14 @@ def ours(table: pa.Table) -> peers.Credit:
     [
         ("u64", "polars", 5.0),
         ("u64", "duckdb", 5.0),
+        ("u64", "chdb", 4.0),
         ("u64", "numba", 2.0),
         ("text", "polars", 8.0),
         ("text", "duckdb", 12.0),
+        ("text", "chdb", 4.0),
     ],
 )
 def test_compare_beside(user: str, name: str, floor: float, record_property) -> None:
-    if name == "numba":
-        pytest.importorskip("numba")
     table, peer = table_of(user), getattr(peers, name)
     expected = peer(table)
     for channel, sums in ours(table).items():
