@@ -31,6 +31,7 @@ __all__ = [
     "journeys",
     "journeys_from_paths",
     "journeys_of_events",
+    "json_lines",
     "markov_orders",
     "months",
     "native",
@@ -285,6 +286,7 @@ class Pieces:
         piece_bytes: int,
         start: tuple[int, int] = ...,
         encoding: str | None = None,
+        is_csv: bool = False,
         app_id: str | None = None,
         received_at_us: int | None = None,
         truncate_ip: bool = False,
@@ -509,6 +511,11 @@ def journeys_of_events(
     are pairs of kind and id that link nobody.
     """
 
+def json_lines(table: Batches) -> bytes:
+    """
+    Lines of JSON that say the rows of a table, for `parse`.
+    """
+
 def markov_orders(journeys: Journeys, orders: Sequence[int], folds: int, seed: int) -> Batches:
     """
     One row per order of a chain: how well it foretells journeys it has not seen.
@@ -534,6 +541,7 @@ def parse(
     /,
     *,
     encoding: str | None = None,
+    is_csv: bool = False,
     app_id: str | None = None,
     received_at_us: int | None = None,
     truncate_ip: bool = False,

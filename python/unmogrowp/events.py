@@ -1,33 +1,19 @@
 """Bytes in, typed event columns and rejects out."""
 
 import datetime as dt
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, final
+from typing import final
 
 from unmogrowp import _core
+from unmogrowp.sources import Format, Source, Stream, opened
 from unmogrowp.table import Table
 
 REJECTS_SHOWN = 5
-# Plain bytes that are parsed at once, and bytes that are read of a file at once.
+# Plain bytes that are parsed at once.
 PIECE_BYTES = 64 << 20
-CHUNK_BYTES = 1 << 20
-# Brotli has no magic bytes, so its files are known by name; the others are tried by both.
 # What a person can be known by.
 IDS = ("user_id", "anonymous_id", "device_id", "idfa", "gaid", "idfv")
-ENCODINGS = {".gz": "gzip", ".zst": "zstd", ".br": "br"}
-
-
-class BytesReader(Protocol):
-    """A file opened for reading bytes."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """So many bytes at most, or all that are left."""
-
-
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BytesReader | Iterable[bytes]
 
 
 @final
@@ -88,14 +74,22 @@ class Pieces(Iterator[Parsed]):
 def parse(
     data: Source,
     *,
+    format: Format | None = None,  # noqa: A002 - as readers everywhere call it
     app_id: str | None = None,
     received_at: dt.datetime | None = None,
     truncate_ip: bool = False,
 ) -> Parsed:
     r"""Parse events: one object, an array, a batch or one object a line, compressed or not.
 
+    Tables, Parquet, Arrow and CSV with a header are validated the same way: each row is an event
+    whose fields are the columns that are not null or empty there, other columns being its
+    `properties`. Bytes of a reject are those of the line of JSON that says its row.
+
     Args:
-        data: Bytes, a path, a file opened for reading bytes, or chunks of bytes.
+        data: Bytes, a path, a file opened for reading bytes, chunks of bytes, or a table with
+            `__arrow_c_stream__`. Paths that end in `.csv`, `.tsv` (either may be compressed),
+            `.parquet` and `.arrow` are read as such; the last two need PyArrow.
+        format: `csv` or `json`: what the bytes are, whatever a path is called.
         app_id: Given to events without one; an event of another app becomes a reject.
         received_at: When the events were received. Only with it are clocks that differ from
             `sent_at` corrected and events from the future refused.
@@ -113,10 +107,11 @@ def parse(
     >>> parsed.rejects.column("code").to_pylist()
     ['missing_field']
     """
-    body, encoding = _read(data)
+    given = opened(data, format)
     events, rejects = _core.parse(
-        body,
-        encoding=encoding,
+        given.whole(),
+        encoding=given.encoding,
+        is_csv=given.is_csv,
         app_id=app_id,
         received_at_us=None if received_at is None else _epoch_us(received_at),
         truncate_ip=truncate_ip,
@@ -124,9 +119,10 @@ def parse(
     return Parsed(Table(events), Table(rejects))
 
 
-def parse_pieces(
-    data: str | os.PathLike[str] | BytesReader | Iterable[bytes],
+def parse_pieces(  # noqa: PLR0913 - one keyword per setting
+    data: Stream,
     *,
+    format: Format | None = None,  # noqa: A002 - as readers everywhere call it
     piece_bytes: int = PIECE_BYTES,
     start: tuple[int, int] = (0, 0),
     app_id: str | None = None,
@@ -140,7 +136,8 @@ def parse_pieces(
     or a batch is one value, and comes as one piece.
 
     Args:
-        data: A path, a file opened for reading bytes, or chunks of bytes, compressed or not.
+        data: A path, a file opened for reading bytes, chunks of bytes, or a table, as for `parse`.
+        format: As for `parse`.
         piece_bytes: About how many plain bytes a piece has; more where a line is longer.
         start: Go on behind a piece of an earlier call, from its `place`.
         app_id: As for `parse`.
@@ -159,40 +156,19 @@ def parse_pieces(
     """
     if piece_bytes < 1:
         raise ValueError(f"piece_bytes must be at least 1, got `{piece_bytes}`\nhint: try 64 << 20")
-    source, encoding = _source(data)
+    given = opened(data, format)
     return Pieces(
         _core.Pieces(
-            source,
+            given.source,
             piece_bytes=piece_bytes,
             start=start,
-            encoding=encoding,
+            encoding=given.encoding,
+            is_csv=given.is_csv,
             app_id=app_id,
             received_at_us=None if received_at is None else _epoch_us(received_at),
             truncate_ip=truncate_ip,
         )
     )
-
-
-def _source(
-    data: str | os.PathLike[str] | BytesReader | Iterable[bytes],
-) -> tuple[Path | Callable[[], bytes], str | None]:
-    """A path, or what gives the next bytes; and the encoding that a name announces."""
-    if isinstance(data, bytes | bytearray | memoryview):
-        return _next_of([bytes(data)]), None
-    if isinstance(data, str | os.PathLike):
-        path = _path(data)
-        return path, ENCODINGS.get(path.suffix.lower())
-    if hasattr(data, "read"):
-        return lambda: _checked(data.read(CHUNK_BYTES)), None
-    if isinstance(data, Iterable):
-        return _next_of(data), None
-    raise _not_bytes(data)
-
-
-def _next_of(chunks: Iterable[bytes]) -> Callable[[], bytes]:
-    # An empty chunk would be taken for the end.
-    filled = (chunk for chunk in map(_checked, chunks) if chunk)
-    return lambda: next(filled, b"")
 
 
 def _epoch_us(moment: dt.datetime) -> int:
@@ -202,42 +178,3 @@ def _epoch_us(moment: dt.datetime) -> int:
             "hint: write `datetime.now(UTC)`"
         )
     return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
-
-
-def _read(data: Source) -> tuple[bytes, str | None]:
-    """All bytes of the data, and the encoding its name announces."""
-    if isinstance(data, bytes):
-        return data, None
-    if isinstance(data, bytearray | memoryview):
-        return bytes(data), None
-    if isinstance(data, str | os.PathLike):
-        return _read_path(data)
-    if hasattr(data, "read"):
-        return _checked(data.read()), None
-    if isinstance(data, Iterable):
-        return b"".join(_checked(chunk) for chunk in data), None
-    raise _not_bytes(data)
-
-
-def _read_path(path: str | os.PathLike[str]) -> tuple[bytes, str | None]:
-    file = _path(path)
-    return file.read_bytes(), ENCODINGS.get(file.suffix.lower())
-
-
-def _path(path: str | os.PathLike[str]) -> Path:
-    if isinstance(path, str) and path.lstrip()[:1] in {"{", "["}:
-        raise TypeError("text is taken for a path\nhint: pass JSON as bytes, `text.encode()`")
-    return Path(path)
-
-
-def _checked(chunk: object) -> bytes:
-    if isinstance(chunk, bytes | bytearray | memoryview):
-        return bytes(chunk)
-    raise _not_bytes(chunk)
-
-
-def _not_bytes(data: object) -> TypeError:
-    return TypeError(
-        f"expected bytes, got `{type(data).__name__}`\n"
-        "hint: pass bytes, a path, a file opened with `rb`, or an iterable of bytes"
-    )

@@ -29,7 +29,8 @@ def add(commands: Commands) -> None:
         commands,
         "parse",
         "check files of events and turn them into columns",
-        "Takes JSON, arrays, batches and NDJSON, plain or compressed with gzip, zstd or brotli. "
+        "Takes JSON, arrays, batches, NDJSON and CSV with a header, plain or compressed with gzip, "
+        "zstd or brotli, and Parquet and Arrow files. "
         "Lines are read piece by piece, so that a file may be larger than memory. "
         "Without -o it only says how many events are good and what is wrong with the others.",
     )
@@ -129,6 +130,7 @@ def _pieces(
 ) -> "Iterator[tuple[Pieces, Parsed]]":
     """The pieces of a file, with a word now and then on how far it is."""
     from unmogrowp.events import parse_pieces
+    from unmogrowp.sources import is_table
 
     note_progress(f"reading {path}")
     with reading(path):
@@ -145,7 +147,11 @@ def _pieces(
             yield pieces, piece
             if time.monotonic() - said > PROGRESS_S:
                 said = time.monotonic()
-                note_progress(f"{path}: {min(pieces.read_bytes / size, 1):.0%} read")
+                # Of a file of tables, only the rows are seen.
+                how_far = f"{pieces.place[0]:,} rows"
+                if not is_table(path):
+                    how_far = f"{min(pieces.read_bytes / size, 1):.0%}"
+                note_progress(f"{path}: {how_far} read")
 
 
 def _print_rejects(counts: Counts) -> None:

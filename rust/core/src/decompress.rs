@@ -230,17 +230,33 @@ fn broken(encoding: Encoding, error: &io::Error) -> DecompressError {
     DecompressError::Broken { encoding: encoding.name(), reason: error.to_string() }
 }
 
-/// Stops one byte past the limit, so that a bomb costs no more memory than an honest body.
+/// Stops one byte past the limit, so that a bomb costs no more memory than an honest body: what
+/// grows beyond its room is put together once it is known to end.
 fn read_capped(
     reader: &mut dyn Read,
     encoding: Encoding,
     limit: usize,
     room: usize,
 ) -> Result<Vec<u8>, DecompressError> {
-    let mut plain = Vec::with_capacity(room);
-    let cap = (limit as u64).saturating_add(1);
-    reader.take(cap).read_to_end(&mut plain).map_err(|error| broken(encoding, &error))?;
-    if plain.len() > limit { Err(DecompressError::TooLarge { limit }) } else { Ok(plain) }
+    let (mut parts, mut total) = (Vec::new(), 0);
+    let mut wanted = room.max(1);
+    loop {
+        let mut part = Vec::with_capacity(wanted);
+        let some = reader.take(wanted as u64).read_to_end(&mut part);
+        let read = some.map_err(|error| broken(encoding, &error))?;
+        total += read;
+        if total > limit {
+            return Err(DecompressError::TooLarge { limit });
+        }
+        if read < wanted && parts.is_empty() {
+            return Ok(part);
+        }
+        parts.push(part);
+        if read < wanted {
+            return Ok(parts.concat());
+        }
+        wanted = total.min(limit.saturating_sub(total).saturating_add(1));
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! `bytes ─parse→ Parsed ─row→ spool bytes ─row→ events ─native→ warehouse block`
 //! `events ─identity→ persons ─journey→ Journeys ─attribution→ credit`
 //! `events ─cohort→ retention`
+//! `tables, CSV ─import→ bytes`
 
 pub mod attribution;
 pub mod cohort;
@@ -13,6 +14,7 @@ pub mod dedup;
 mod digest;
 pub mod duration;
 pub mod identity;
+pub mod import;
 pub mod inlet;
 pub mod journey;
 pub mod limits;

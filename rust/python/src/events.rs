@@ -1,12 +1,14 @@
 //! Bytes in, events and rejects out.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::atomic::AtomicBool;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
 use unmogrowp_core::decompress::{DecompressError, decompress};
+use unmogrowp_core::import::{CsvError, CsvLines, lines};
 use unmogrowp_core::limits::Limits;
 use unmogrowp_core::parse::{Context, ParseError, parse_batches};
 use unmogrowp_core::schema;
@@ -29,6 +31,9 @@ impl From<Refused> for PyErr {
             }
             Refused::Parse(error) => PyValueError::new_err(error.to_string()),
             Refused::Decompress(error) => PyValueError::new_err(error.to_string()),
+            Refused::Read(error) if matches!(error.get_ref(), Some(inner) if inner.is::<CsvError>()) => {
+                PyValueError::new_err(error.to_string())
+            }
             Refused::Read(error) if is_damage(&error) => PyValueError::new_err(format!(
                 "the data is broken: {error}\nhint: compress it once, and send all of it"
             )),
@@ -59,25 +64,45 @@ pub(crate) fn limits() -> Limits {
 /// would cost more than the work.
 const SHORT_BYTES: usize = 65_536;
 
+fn from_csv(csv: &[u8]) -> io::Result<Vec<u8>> {
+    let mut body = Vec::with_capacity(2 * csv.len());
+    CsvLines::new(csv)?.read_to_end(&mut body)?;
+    Ok(body)
+}
+
+/// Lines of JSON that say the rows of a table, for `parse`.
+#[pyfunction]
+pub(crate) fn json_lines<'py>(py: Python<'py>, table: &Batches) -> PyResult<Bound<'py, PyBytes>> {
+    let body = py.enter(|| {
+        let mut body = Vec::new();
+        let said = table.batches().iter().try_for_each(|batch| lines(batch, &mut body));
+        said.map(|()| body).map_err(crate::journeys::Refused::from)
+    })?;
+    Ok(PyBytes::new(py, &body))
+}
+
 /// Parse a body, compressed or not, into a table of events and one of rejects.
 #[pyfunction]
 #[pyo3(signature = (
-    data, /, *, encoding=None, app_id=None, received_at_us=None, truncate_ip=false
+    data, /, *, encoding=None, is_csv=false, app_id=None, received_at_us=None, truncate_ip=false
 ))]
+#[allow(clippy::too_many_arguments, reason = "keywords in Python")]
 pub(crate) fn parse(
     py: Python<'_>,
     data: PyBackedBytes,
     encoding: Option<String>,
+    is_csv: bool,
     app_id: Option<String>,
     received_at_us: Option<i64>,
     truncate_ip: bool,
 ) -> PyResult<(Batches, Batches)> {
-    let is_plain = encoding.is_none() && matches!(data.first(), Some(b'{' | b'['));
+    let is_plain = encoding.is_none() && !is_csv && matches!(data.first(), Some(b'{' | b'['));
     let is_short = is_plain && data.len() <= SHORT_BYTES;
     let work = move |stop: &AtomicBool| {
         let limits = limits();
         let context = Context { app_id: app_id.as_deref(), received_at_us, truncate_ip, limits };
         let body = decompress(&data, encoding.as_deref(), &limits).map_err(Refused::Decompress)?;
+        let body = if is_csv { from_csv(&body).map_err(Refused::Read)?.into() } else { body };
         parse_batches(&body, None, &context, threads(), stop).map_err(Refused::Parse)
     };
     let found =

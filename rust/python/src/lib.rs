@@ -38,7 +38,7 @@ mod _core {
     #[pymodule_export]
     use crate::cohorts::cohorts;
     #[pymodule_export]
-    use crate::events::parse;
+    use crate::events::{json_lines, parse};
     #[pymodule_export]
     use crate::identity::{Graph, identities, identity_keys};
     #[pymodule_export]

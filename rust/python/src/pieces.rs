@@ -11,6 +11,7 @@ use std::thread;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use unmogrowp_core::decompress::stream;
+use unmogrowp_core::import::CsvLines;
 use unmogrowp_core::parse::{Before, Context, Lines, ParseError, Plan, parse_batches};
 use unmogrowp_core::schema;
 
@@ -80,13 +81,16 @@ type Piece = Result<(Vec<u8>, bool), Refused>;
 /// Read ahead until there is no more, or nobody wants it; the first `skip` plain bytes are known.
 fn feed(
     source: Box<dyn Read + Send>,
-    encoding: Option<&str>,
+    (encoding, is_csv): (Option<&str>, bool),
     piece_bytes: usize,
     skip: u64,
     mut send: impl FnMut(Piece) -> bool,
 ) -> Result<(), Refused> {
     let plain = stream(source, encoding).map_err(Refused::Read)?;
     let mut plain = plain.map_err(Refused::Decompress)?;
+    if is_csv {
+        plain = Box::new(CsvLines::new(plain).map_err(Refused::Read)?);
+    }
     io::copy(&mut (&mut plain).take(skip), &mut io::sink()).map_err(Refused::Read)?;
     let mut lines = Lines::new(plain, piece_bytes);
     if skip > 0 {
@@ -165,8 +169,8 @@ impl Pieces {
     /// `start` is passed over.
     #[new]
     #[pyo3(signature = (
-        source, *, piece_bytes, start=(0, 0), encoding=None, app_id=None, received_at_us=None,
-        truncate_ip=false
+        source, *, piece_bytes, start=(0, 0), encoding=None, is_csv=false, app_id=None,
+        received_at_us=None, truncate_ip=false
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
@@ -174,6 +178,7 @@ impl Pieces {
         piece_bytes: usize,
         start: (u64, u64),
         encoding: Option<String>,
+        is_csv: bool,
         app_id: Option<String>,
         received_at_us: Option<i64>,
         truncate_ip: bool,
@@ -189,7 +194,8 @@ impl Pieces {
         let (sender, pieces) = sync_channel(AHEAD);
         thread::Builder::new().name("unmogrowp-read".to_owned()).spawn(move || {
             let send = |piece| sender.send(piece).is_ok();
-            if let Err(error) = feed(source, encoding.as_deref(), piece_bytes, start.1, send) {
+            let format = (encoding.as_deref(), is_csv);
+            if let Err(error) = feed(source, format, piece_bytes, start.1, send) {
                 // Nobody may be listening any more.
                 drop(sender.send(Err(error)));
             }
