@@ -21,10 +21,6 @@ mod table;
 mod text;
 mod warehouse;
 
-#[cfg(feature = "mimalloc")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]

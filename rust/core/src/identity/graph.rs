@@ -87,6 +87,8 @@ pub struct Added {
 
 /// Identities of rows by quick key, so that what was seen already is not looked at again.
 struct Known {
+    /// The keys of some rows: a sheet that is used again.
+    quick: Vec<Quick>,
     numbers: Numbered,
     identities: Vec<u32>,
 }
@@ -153,7 +155,8 @@ impl Graph {
     /// A column is missing or of a wrong type.
     pub fn add(&mut self, batches: &[RecordBatch]) -> Result<Added, TableError> {
         let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-        let mut known = Known { numbers: Numbered::new(self.salt), identities: Vec::new() };
+        let numbers = Numbered::new(self.salt);
+        let mut known = Known { quick: Vec::new(), numbers, identities: Vec::new() };
         for batch in batches {
             // Columns are checked even where there is no row.
             for first in (0..batch.num_rows().max(1)).step_by(ROWS_AT_ONCE) {
@@ -181,16 +184,18 @@ impl Graph {
     ) -> Result<(), TableError> {
         let ids = Ids::new(batch)?;
         let given = batch.column_by_name("identity").and_then(|array| Bytes::new(array.as_ref()));
-        let mut keys = vec![NOTHING; batch.num_rows()];
+        let mut keys = std::mem::take(&mut known.quick);
+        keys.clear();
+        keys.resize(batch.num_rows(), NOTHING);
         self.has_nobodies |= self.salted.keys(&ids, &mut keys);
         // What is known already is looked up first, since then nothing waits for anything else.
         let first = rows.len();
         rows.extend(keys.iter().map(|quick| known.identity(*quick)));
-        for (row, quick) in keys.into_iter().enumerate() {
-            if rows[first + row] != NULL || quick == NOTHING {
+        for (row, quick) in keys.iter().enumerate() {
+            if rows[first + row] != NULL || *quick == NOTHING {
                 continue;
             }
-            let (number, is_new) = known.numbers.number(quick);
+            let (number, is_new) = known.numbers.number(*quick);
             if is_new {
                 let (app, own) = (ids.app(row), ids.row(row));
                 let given = given.as_ref().and_then(|keys| keys.get(row)?.try_into().ok());
@@ -199,6 +204,7 @@ impl Graph {
             }
             rows[first + row] = known.identities[number as usize];
         }
+        known.quick = keys;
         Ok(())
     }
 

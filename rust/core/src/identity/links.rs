@@ -32,27 +32,69 @@ struct Sight {
 /// What is known of one id.
 #[derive(Clone, Copy)]
 struct Story {
-    kind: usize,
     /// The first identity that has it: since they are numbered as they are met, going through all
     /// ids goes through the table once.
     identity: u32,
-    first: Seen,
-    /// The earliest event that holds another id which may link, and that one's kind and node.
-    joined: Option<(Seen, usize, u32)>,
+    /// The identity of the earliest event that holds another id which may link, or [`NULL`].
+    joined: u32,
+    joined_us: i64,
+    first_us: i64,
     events: i64,
+    kind: u8,
+    /// Of that other id.
+    joined_kind: u8,
+}
+
+impl Story {
+    const NONE: Self = Self {
+        identity: NULL,
+        joined: NULL,
+        joined_us: i64::MAX,
+        first_us: i64::MAX,
+        events: 0,
+        kind: 0,
+        joined_kind: 0,
+    };
 }
 
 /// A row of the table: an id, whose it is, and why.
 #[derive(Clone, Copy)]
 pub(super) struct Link {
     pub(super) app: u32,
-    pub(super) kind: usize,
+    pub(super) kind: u8,
     /// Nil where it links nobody.
     pub(super) person: Uuid,
-    pub(super) status: &'static str,
+    pub(super) status: Status,
     pub(super) joined: Option<Joined>,
     pub(super) first: i64,
     pub(super) events: i64,
+}
+
+/// Why an id belongs to somebody, or does not.
+#[derive(Clone, Copy)]
+pub(super) enum Status {
+    /// It was seen with another id.
+    Joined,
+    /// It was seen alone.
+    Single,
+    /// It was seen with too many users.
+    Shared,
+    /// It links nobody by rule.
+    Cut,
+    /// It means nobody.
+    Nobody,
+}
+
+impl Status {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Single => "single",
+            Self::Shared => "shared",
+            Self::Cut => "cut",
+            Self::Nobody => "nobody",
+        }
+    }
 }
 
 /// The event that joined an id to another one.
@@ -60,7 +102,7 @@ pub(super) struct Link {
 pub(super) struct Joined {
     pub(super) time: i64,
     pub(super) event: Uuid,
-    pub(super) kind: usize,
+    pub(super) kind: u8,
     /// The number of its link.
     pub(super) to: u32,
 }
@@ -77,6 +119,19 @@ pub fn links(
     cuts: &[(usize, String)],
     salt: u64,
 ) -> Result<RecordBatch, TableError> {
+    let (mut links, texts, apps) = unsorted(batches, cuts, salt)?;
+    let order = sorted(&links, &texts, &apps);
+    // Moved once, so that each column goes through memory from end to end.
+    put_in_order(&mut links, &order);
+    table::of(&links, &order, &texts, &apps)
+}
+
+/// All links by number, the texts of their ids, and the apps by theirs.
+fn unsorted(
+    batches: &[RecordBatch],
+    cuts: &[(usize, String)],
+    salt: u64,
+) -> Result<(Vec<Link>, StringArray, Interner), TableError> {
     let mut graph = Graph::new(salt);
     graph.cut(None, cuts);
     let rows = graph.add(batches)?.rows;
@@ -88,11 +143,7 @@ pub fn links(
     if graph.has_nobodies {
         links.extend(nobodies(batches, &ids, &mut graph.apps, &mut texts)?);
     }
-    let texts = texts.finish();
-    let order = sorted(&links, &texts, &graph.apps);
-    // Moved once, so that each column goes through memory from end to end.
-    let links: Vec<Link> = order.iter().map(|number| links[*number as usize]).collect();
-    table::of(&links, &order, &texts, &graph.apps)
+    Ok((links, texts.finish(), graph.apps))
 }
 
 /// By identity the earliest event that has it, and how many there are.
@@ -127,8 +178,7 @@ fn seen(
 
 /// By node what is known of it: each is of some identity, and each identity of some row.
 fn stories(graph: &Graph, seen: &[Sight]) -> Vec<Story> {
-    let nothing = Story { kind: 0, identity: NULL, first: NEVER, joined: None, events: 0 };
-    let mut stories = vec![nothing; graph.nodes.len()];
+    let mut stories = vec![Story::NONE; graph.nodes.len()];
     for (number, (identity, sight)) in (0..).zip(graph.identities.iter().zip(seen)) {
         let may_link = |kind: usize| {
             let node = identity.nodes[kind];
@@ -136,14 +186,22 @@ fn stories(graph: &Graph, seen: &[Sight]) -> Vec<Story> {
         };
         for (kind, node) in identity.nodes.iter().enumerate().filter(|(_, node)| **node != NULL) {
             let other = (0..ID_COUNT).find(|other| *other != kind && may_link(*other));
-            let other = other.filter(|_| may_link(kind));
-            let joined = other.map(|other| (sight.first, other, identity.nodes[other]));
             let story = &mut stories[*node as usize];
-            story.kind = kind;
+            story.kind = small(kind);
             story.identity = story.identity.min(number);
-            story.first = story.first.min(sight.first);
-            story.joined = [story.joined, joined].into_iter().flatten().min();
+            story.first_us = story.first_us.min(sight.first.time);
             story.events += sight.events;
+            let Some(other) = other.filter(|_| may_link(kind)) else { continue };
+            // Looked at by time first, since that is at hand.
+            let is_earlier = sight.first.time < story.joined_us
+                || sight.first.time == story.joined_us
+                    && seen
+                        .get(story.joined as usize)
+                        .is_none_or(|known| sight.first < known.first);
+            if is_earlier {
+                (story.joined, story.joined_us) = (number, sight.first.time);
+                story.joined_kind = small(other);
+            }
         }
     }
     stories
@@ -159,28 +217,34 @@ fn nodes(
 ) -> Result<Vec<Link>, TableError> {
     let mut links = Vec::with_capacity(stories.len());
     for (node, story) in graph.nodes.iter().zip(stories) {
-        let Story { kind, identity, first, joined, events } = *story;
+        let Story { identity, joined, joined_kind, .. } = *story;
         let (batch, row) = seen[identity as usize].at;
-        let column = &ids[batch as usize].columns[kind];
+        let column = &ids[batch as usize].columns[usize::from(story.kind)];
         let id = column.get(row as usize).unwrap_or_default();
         texts.push(id, column.is_raw())?;
         let app = graph.identities[identity as usize].app;
-        let status = match (node.is_shared, &joined) {
-            (true, _) if graph.is_cut(graph.apps.value(app), kind, id) => "cut",
-            (true, _) => "shared",
-            (false, Some(_)) => "joined",
-            (false, None) => "single",
+        let status = match (node.is_shared, joined) {
+            (true, _) if graph.is_cut(graph.apps.value(app), usize::from(story.kind), id) => {
+                Status::Cut
+            }
+            (true, _) => Status::Shared,
+            (false, NULL) => Status::Single,
+            (false, _) => Status::Joined,
         };
         let person = graph.person(identity).filter(|_| !node.is_shared);
-        let joined = |(Seen { time, event, .. }, kind, to)| Joined { time, event, kind, to };
         links.push(Link {
             app,
-            kind,
+            kind: story.kind,
             person: person.map_or(NOBODY, u128::to_be_bytes),
             status,
-            joined: story.joined.map(joined),
-            first: first.time,
-            events,
+            joined: seen.get(joined as usize).map(|sight| Joined {
+                time: sight.first.time,
+                event: sight.first.event,
+                kind: joined_kind,
+                to: graph.identities[joined as usize].nodes[usize::from(joined_kind)],
+            }),
+            first: story.first_us,
+            events: story.events,
         });
     }
     Ok(links)
@@ -211,9 +275,9 @@ fn nobodies(
                     texts.push(id, column.is_raw())?;
                     links.push(Link {
                         app,
-                        kind,
+                        kind: small(kind),
                         person: NOBODY,
-                        status: "nobody",
+                        status: Status::Nobody,
                         joined: None,
                         first: times[row],
                         events: 0,
@@ -236,7 +300,8 @@ const GROUP_AT: u32 = 96;
 /// nearly always decide.
 fn sorted(links: &[Link], texts: &StringArray, apps: &Interner) -> Vec<u32> {
     let places = apps.places();
-    let group = |link: &Link| places[link.app as usize] as usize * ID_COUNT + link.kind;
+    let group =
+        |link: &Link| places[link.app as usize] as usize * ID_COUNT + usize::from(link.kind);
     let text = |number: usize| texts.value(number).as_bytes();
     let mut common: Vec<Option<&[u8]>> = vec![None; places.len() * ID_COUNT];
     for (number, link) in links.iter().enumerate() {
@@ -257,6 +322,27 @@ fn sorted(links: &[Link], texts: &StringArray, apps: &Interner) -> Vec<u32> {
         }
     }
     order.into_iter().map(number).collect()
+}
+
+/// A kind, of which there are few.
+fn small(kind: usize) -> u8 {
+    kind.to_le_bytes()[0]
+}
+
+/// Each of its places takes what stood where `order` says, round by round and without a second
+/// sheet.
+fn put_in_order(links: &mut [Link], order: &[u32]) {
+    let mut is_done = vec![false; order.len()];
+    for start in 0..order.len() {
+        let mut place = start;
+        while !std::mem::replace(&mut is_done[place], true) {
+            let from = order[place] as usize;
+            if !is_done[from] {
+                links.swap(place, from);
+            }
+            place = from;
+        }
+    }
 }
 
 fn common_prefix<'a>(one: &'a [u8], two: &[u8]) -> &'a [u8] {

@@ -37,10 +37,9 @@ impl Salted {
         keys
     }
 
-    /// Make the key of each row; whether some id means nobody.
+    /// Make the key of each row, [`NOTHING`] before; whether some id means nobody.
     pub(super) fn keys(&self, ids: &Ids<'_>, keys: &mut [Quick]) -> bool {
         let has_nobodies = Cell::new(false);
-        keys.fill(NOTHING);
         for (column, digester) in ids.columns.iter().zip(&self.kinds) {
             let is_raw = column.is_raw();
             let of = |id: &[u8]| {

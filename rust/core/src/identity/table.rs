@@ -64,7 +64,7 @@ pub(super) fn of(
     let joined = || links.iter().map(|link| link.joined.as_ref());
     let apps = apps.texts();
     let app = |link: &Link| Some(&apps[link.app as usize]).filter(|app| !app.is_empty());
-    let name = |kind: usize| COLUMNS[IDENTITY[kind]].name;
+    let name = |kind: u8| COLUMNS[IDENTITY[usize::from(kind)]].name;
     let words = |words: &mut dyn Iterator<Item = Option<&str>>| -> ArrayRef {
         Arc::new(words.collect::<StringArray>())
     };
@@ -79,7 +79,7 @@ pub(super) fn of(
         ("kind", words(&mut links.iter().map(|link| Some(name(link.kind)))), false),
         ("id", take(texts, &own, None)?, false),
         ("person", Arc::new(binary(links.iter().map(person))), true),
-        ("status", words(&mut links.iter().map(|link| Some(link.status))), false),
+        ("status", words(&mut links.iter().map(|link| Some(link.status.name()))), false),
         ("joined_to_kind", words(&mut joined().map(|joined| Some(name(joined?.kind)))), true),
         ("joined_to_id", take(texts, &to, None)?, true),
         ("joined_at", utc(joined().map(|joined| Some(joined?.time)).collect()), true),
