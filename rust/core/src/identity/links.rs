@@ -9,16 +9,14 @@ use super::table::{self, Texts};
 use super::{Graph, ID_COUNT, Ids, NOBODY, NULL, Uuid, Uuids, is_nobody_in};
 use crate::column::{Interner, Map, TableError, find, narrow, times};
 
-/// Where an event stands among others, and where its row is.
+/// Where an event stands among others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Seen {
     time: i64,
     event: Uuid,
-    batch: u32,
-    row: u32,
 }
 
-const NEVER: Seen = Seen { time: i64::MAX, event: [u8::MAX; 16], batch: NULL, row: NULL };
+const NEVER: Seen = Seen { time: i64::MAX, event: [u8::MAX; 16] };
 
 /// What is known of one identity.
 #[derive(Clone, Copy)]
@@ -134,8 +132,10 @@ fn unsorted(
 ) -> Result<(Vec<Link>, StringArray, Interner), TableError> {
     let mut graph = Graph::new(salt);
     graph.cut(None, cuts);
-    let rows = graph.add(batches)?.rows;
-    let seen = seen(batches, &rows, graph.identities.len())?;
+    let added = graph.add(batches)?;
+    let seen = seen(batches, &added.rows, graph.identities.len())?;
+    // What follows takes its pages.
+    drop(added);
     let stories = stories(&graph, &seen);
     let ids: Vec<Ids<'_>> = batches.iter().map(Ids::new).collect::<Result<_, _>>()?;
     let mut texts = Texts::with_capacity(stories.len());
@@ -167,8 +167,7 @@ fn seen(
             }
             known.events += 1;
             if *time <= known.first.time {
-                let event = events.get(row);
-                let now = Seen { time: *time, event, batch: number, row: narrow(row) };
+                let now = Seen { time: *time, event: events.get(row) };
                 known.first = now.min(known.first);
             }
         }
