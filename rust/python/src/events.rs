@@ -31,15 +31,18 @@ impl From<Refused> for PyErr {
             }
             Refused::Parse(error) => PyValueError::new_err(error.to_string()),
             Refused::Decompress(error) => PyValueError::new_err(error.to_string()),
-            Refused::Read(error) if matches!(error.get_ref(), Some(inner) if inner.is::<CsvError>()) => {
-                PyValueError::new_err(error.to_string())
-            }
+            Refused::Read(error) if is_csv(&error) => PyValueError::new_err(error.to_string()),
             Refused::Read(error) if is_damage(&error) => PyValueError::new_err(format!(
                 "the data is broken: {error}\nhint: compress it once, and send all of it"
             )),
             Refused::Read(error) => error.into(),
         }
     }
+}
+
+/// Whether it says of itself what is wrong, and what to do.
+fn is_csv(error: &io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<CsvError>()).is_some()
 }
 
 /// Whether a decoder, not the system, says that it cannot be read.
