@@ -6,6 +6,7 @@
 //! `tables, CSV ─import→ bytes`
 
 pub mod attribution;
+mod calendar;
 pub mod cohort;
 pub mod column;
 pub mod ddl;

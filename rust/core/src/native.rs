@@ -17,6 +17,7 @@ use arrow_array::{
 use arrow_buffer::ArrowNativeType;
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, TimeUnit};
 
+use crate::calendar::date;
 use crate::column::{Bytes, Interner, TableError, find, narrow};
 use crate::identity;
 
@@ -157,15 +158,8 @@ fn times_of(batch: &RecordBatch) -> Result<&TimestampMicrosecondArray, NativeErr
 
 /// `yyyymm` of an instant, by the civil calendar.
 fn month(us: i64) -> i32 {
-    // Days since 0000-03-01: a year then ends with its leap day, and months follow one formula.
-    let days = us.div_euclid(86_400_000_000) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day = days.rem_euclid(146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let (month, carry) = if from_march < 10 { (from_march + 3, 0) } else { (from_march - 9, 1) };
-    i32::try_from((year + era * 400 + carry) * 100 + month).unwrap_or(i32::MAX)
+    let (year, month, _) = date(us.div_euclid(86_400_000_000));
+    i32::try_from(year * 100 + month).unwrap_or(i32::MAX)
 }
 
 /// The warehouse type of a column.

@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use serde_json::value::RawValue;
 
+use crate::calendar::date;
+
 /// A string in quotes. What is no UTF-8 stays so: the parser says that.
 pub(super) fn text(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
@@ -65,21 +67,6 @@ pub(super) fn time(us: i64, out: &mut Vec<u8>) {
             "\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{us:06}Z\""
         ),
     );
-}
-
-/// Year, month and day of a day since 1970, by eras of 400 years that begin in March (Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
-fn date(days: i64) -> (i64, i64, i64) {
-    const ERA_DAYS: i64 = 146_097;
-    let from_march = days + 719_468;
-    let (era, day_of_era) = (from_march.div_euclid(ERA_DAYS), from_march.rem_euclid(ERA_DAYS));
-    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
-    let year_of_era = (day_of_era - leap_days) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (400 * era + year_of_era + i64::from(month <= 2), month, day)
 }
 
 /// Append what is formatted; writing into memory cannot fail.
