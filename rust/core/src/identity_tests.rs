@@ -162,3 +162,34 @@ fn the_key_of_an_identity_never_changes() {
     let key = u128::from_be_bytes(keys(&known).unwrap().value(0).try_into().unwrap());
     assert_eq!(format!("{key:032x}"), "381c29d6a9855e58370d96de578e26a8");
 }
+
+#[test]
+fn one_set_of_ids_is_one_identity_however_it_is_written_and_whoever_named_it() {
+    let ids = |app: Option<&str>, device: Option<&str>, named: Option<Uuid>| {
+        let text = |text: Option<&str>| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+        let mut columns = vec![("app_id", text(app), true)];
+        for (kind, at) in IDENTITY.iter().enumerate() {
+            let id = [Some("u1"), device][usize::from(kind != USER)].filter(|_| kind < 3);
+            columns.push((COLUMNS[*at].name, text(id), true));
+        }
+        if named.is_some() {
+            columns.push(("identity", Arc::new(binary([named].into_iter())), true));
+        }
+        RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+    };
+    // No app and an empty one, no id, an empty one and one that means nobody.
+    let alike =
+        [ids(None, None, None), ids(Some(""), Some(""), None), ids(None, Some("null"), None)];
+    let mut graph = Graph::new(7);
+    let first = graph.add(&alike).unwrap();
+    assert_eq!((first.rows.as_slice(), graph.identities(None).len()), ([0; 3].as_slice(), 1));
+    // Named by its key, as in a warehouse, it is still the same; and so is a new one after it.
+    let key = keys(&alike[0]).unwrap().value(0).try_into().unwrap();
+    let mixed =
+        [ids(None, Some("d2"), None), ids(None, None, Some(key)), ids(None, Some("d2"), None)];
+    assert_eq!(graph.add(&mixed).unwrap().rows, [1, 0, 1]);
+    let named = keys(&mixed[0]).unwrap().value(0).try_into().unwrap();
+    let mut fresh = Graph::new(7);
+    let mixed = [ids(None, Some("d2"), None), ids(None, Some("gone"), Some(named))];
+    assert_eq!(fresh.add(&mixed).unwrap().rows, [0, 0]);
+}

@@ -65,7 +65,7 @@ pub struct Graph {
     more_users: Map<u32, Vec<u32>>,
     keys: Keys,
     /// By key.
-    identity_of: Numbered,
+    pub(super) identity_of: Numbered,
     pub(super) identities: Vec<Identity>,
     groups: Vec<Group>,
     free: Vec<u32>,
@@ -91,6 +91,8 @@ struct Known {
     quick: Vec<Quick>,
     numbers: Numbered,
     identities: Vec<u32>,
+    /// Whether each identity of the graph is in here, named by nothing but its ids.
+    is_all: bool,
 }
 
 impl Known {
@@ -156,7 +158,8 @@ impl Graph {
     pub fn add(&mut self, batches: &[RecordBatch]) -> Result<Added, TableError> {
         let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
         let numbers = Numbered::new(self.salt);
-        let mut known = Known { quick: Vec::new(), numbers, identities: Vec::new() };
+        let is_all = self.identities.is_empty();
+        let mut known = Known { quick: Vec::new(), numbers, identities: Vec::new(), is_all };
         for batch in batches {
             // Columns are checked even where there is no row.
             for first in (0..batch.num_rows().max(1)).step_by(ROWS_AT_ONCE) {
@@ -184,6 +187,7 @@ impl Graph {
     ) -> Result<(), TableError> {
         let ids = Ids::new(batch)?;
         let given = batch.column_by_name("identity").and_then(|array| Bytes::new(array.as_ref()));
+        known.is_all &= given.is_none();
         let mut keys = std::mem::take(&mut known.quick);
         keys.clear();
         keys.resize(batch.num_rows(), NOTHING);
@@ -200,7 +204,9 @@ impl Graph {
                 let (app, own) = (ids.app(row), ids.row(row));
                 let given = given.as_ref().and_then(|keys| keys.get(row)?.try_into().ok());
                 let key = given.map(u128::from_be_bytes).or_else(|| self.keys.key(app, &own));
-                known.identities.push(key.map_or(Ok(NULL), |key| self.identity(key, app, &own))?);
+                let identity =
+                    key.map_or(Ok(NULL), |key| self.identity(key, known.is_all, app, &own));
+                known.identities.push(identity?);
             }
             rows[first + row] = known.identities[number as usize];
         }
@@ -211,9 +217,13 @@ impl Graph {
     /// The person an identity belongs to: the smallest identity key of its component. None where
     /// all its ids are shared: then each of its events is a person of its own.
     pub fn person(&self, identity: u32) -> Option<u128> {
-        let group = self.identities[identity as usize].group;
-        let person = self.groups[group as usize].person;
+        let person = self.person_of(identity);
         (person != NULL).then(|| self.identity_of.key(person))
+    }
+
+    /// The identity whose key that is, or [`NULL`].
+    pub(super) fn person_of(&self, identity: u32) -> u32 {
+        self.groups[self.identities[identity as usize].group as usize].person
     }
 
     /// One key per row for `journey`: equal where the person is, apart where it is nobody.
@@ -262,12 +272,23 @@ impl Graph {
         numbered.filter(|(_, identity)| wanted(identity)).map(|(index, _)| index).collect()
     }
 
-    fn identity(&mut self, key: u128, app: &[u8], ids: &Row<'_>) -> Result<u32, TableError> {
+    /// The number of an identity; who says that it is new spares looking for it.
+    fn identity(
+        &mut self,
+        key: u128,
+        is_new: bool,
+        app: &[u8],
+        ids: &Row<'_>,
+    ) -> Result<u32, TableError> {
         let max = NULL;
         if self.identities.len() >= max as usize {
             return Err(TableError::TooMany { what: "identities", max });
         }
-        let (index, is_new) = self.identity_of.number(key);
+        let (index, is_new) = if is_new {
+            (self.identity_of.append(key), true)
+        } else {
+            self.identity_of.number(key)
+        };
         if !is_new {
             return Ok(index);
         }

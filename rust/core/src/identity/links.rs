@@ -6,66 +6,62 @@
 use arrow_array::{RecordBatch, StringArray};
 
 use super::table::{self, Texts};
-use super::{Graph, ID_COUNT, Ids, NOBODY, NULL, Uuid, Uuids, is_nobody_in};
+use super::{Graph, ID_COUNT, Ids, NULL, Uuid, Uuids, is_nobody_in};
 use crate::column::{Interner, Map, TableError, find, narrow, times};
 
 /// Where an event stands among others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Seen {
+pub(super) struct Seen {
     time: i64,
-    event: Uuid,
+    pub(super) event: Uuid,
 }
 
 const NEVER: Seen = Seen { time: i64::MAX, event: [u8::MAX; 16] };
 
 /// What is known of one identity.
 #[derive(Clone, Copy)]
-struct Sight {
-    first: Seen,
+pub(super) struct Sight {
+    pub(super) first: Seen,
     events: i64,
     /// Batch and row where it was met first in the order of the table.
     at: (u32, u32),
 }
 
-/// What is known of one id.
+/// A row of the table: what is known of one id.
 #[derive(Clone, Copy)]
-struct Story {
+pub(super) struct Link {
     /// The first identity that has it: since they are numbered as they are met, going through all
     /// ids goes through the table once.
     identity: u32,
+    pub(super) app: u32,
+    /// The identity whose key names its person, or [`NULL`] where it links nobody.
+    pub(super) person: u32,
     /// The identity of the earliest event that holds another id which may link, or [`NULL`].
-    joined: u32,
-    joined_us: i64,
-    first_us: i64,
-    events: i64,
-    kind: u8,
-    /// Of that other id.
-    joined_kind: u8,
+    pub(super) joined: u32,
+    /// The number of that other id, and its kind.
+    pub(super) joined_to: u32,
+    pub(super) joined_kind: u8,
+    pub(super) kind: u8,
+    pub(super) status: Status,
+    pub(super) joined_us: i64,
+    pub(super) first_us: i64,
+    pub(super) events: i64,
 }
 
-impl Story {
+impl Link {
     const NONE: Self = Self {
         identity: NULL,
+        app: 0,
+        person: NULL,
         joined: NULL,
+        joined_to: NULL,
+        joined_kind: 0,
+        kind: 0,
+        status: Status::Nobody,
         joined_us: i64::MAX,
         first_us: i64::MAX,
         events: 0,
-        kind: 0,
-        joined_kind: 0,
     };
-}
-
-/// A row of the table: an id, whose it is, and why.
-#[derive(Clone, Copy)]
-pub(super) struct Link {
-    pub(super) app: u32,
-    pub(super) kind: u8,
-    /// Nil where it links nobody.
-    pub(super) person: Uuid,
-    pub(super) status: Status,
-    pub(super) joined: Option<Joined>,
-    pub(super) first: i64,
-    pub(super) events: i64,
 }
 
 /// Why an id belongs to somebody, or does not.
@@ -95,16 +91,6 @@ impl Status {
     }
 }
 
-/// The event that joined an id to another one.
-#[derive(Clone, Copy)]
-pub(super) struct Joined {
-    pub(super) time: i64,
-    pub(super) event: Uuid,
-    pub(super) kind: u8,
-    /// The number of its link.
-    pub(super) to: u32,
-}
-
 /// One row per id of canonical events: `app_id, kind, id, person` (null where it links nobody),
 /// `status` (`joined`, `single`, `shared`, `cut` or `nobody`), `joined_to_kind`, `joined_to_id`,
 /// `joined_at`, `event_id` (of the event that joined it), `first_seen`, `events`. In order of app,
@@ -117,33 +103,58 @@ pub fn links(
     cuts: &[(usize, String)],
     salt: u64,
 ) -> Result<RecordBatch, TableError> {
-    let (mut links, texts, apps) = unsorted(batches, cuts, salt)?;
-    let order = sorted(&links, &texts, &apps);
+    let mut found = Found::new(batches, cuts, salt)?;
+    let order = sorted(&found);
     // Moved once, so that each column goes through memory from end to end.
-    put_in_order(&mut links, &order);
-    table::of(&links, &order, &texts, &apps)
+    put_in_order(&mut found.links, &order);
+    table::of(&found, &order)
 }
 
-/// All links by number, the texts of their ids, and the apps by theirs.
-fn unsorted(
-    batches: &[RecordBatch],
-    cuts: &[(usize, String)],
-    salt: u64,
-) -> Result<(Vec<Link>, StringArray, Interner), TableError> {
-    let mut graph = Graph::new(salt);
-    graph.cut(None, cuts);
-    let added = graph.add(batches)?;
-    let seen = seen(batches, &added.rows, graph.identities.len())?;
-    // What follows takes its pages.
-    drop(added);
-    let stories = stories(&graph, &seen);
-    let ids: Vec<Ids<'_>> = batches.iter().map(Ids::new).collect::<Result<_, _>>()?;
-    let mut texts = Texts::with_capacity(stories.len());
-    let mut links = nodes(&graph, &seen, &stories, &ids, &mut texts)?;
-    if graph.has_nobodies {
-        links.extend(nobodies(batches, &ids, &mut graph.apps, &mut texts)?);
+/// All there is to say.
+pub(super) struct Found {
+    pub(super) links: Vec<Link>,
+    /// Of ids, by the number of their link.
+    pub(super) texts: StringArray,
+    pub(super) apps: Interner,
+    /// By identity.
+    pub(super) keys: Vec<u128>,
+    pub(super) seen: Vec<Sight>,
+}
+
+impl Found {
+    fn new(
+        batches: &[RecordBatch],
+        cuts: &[(usize, String)],
+        salt: u64,
+    ) -> Result<Self, TableError> {
+        let mut graph = Graph::new(salt);
+        graph.cut(None, cuts);
+        let rows = graph.add(batches)?.rows;
+        let seen = seen(batches, &rows, graph.identities.len())?;
+        // What follows takes its pages.
+        drop(rows);
+        let mut links = links_of(&graph, &seen);
+        let ids: Vec<Ids<'_>> = batches.iter().map(Ids::new).collect::<Result<_, _>>()?;
+        let mut texts = Texts::with_capacity(links.len());
+        for (link, node) in links.iter_mut().zip(&graph.nodes) {
+            let (batch, row) = seen[link.identity as usize].at;
+            let column = &ids[batch as usize].columns[usize::from(link.kind)];
+            let id = column.get(row as usize).unwrap_or_default();
+            texts.push(id, column.is_raw())?;
+            let is_cut = || graph.is_cut(graph.apps.value(link.app), usize::from(link.kind), id);
+            link.status = match (node.is_shared, link.joined) {
+                (true, _) if is_cut() => Status::Cut,
+                (true, _) => Status::Shared,
+                (false, NULL) => Status::Single,
+                (false, _) => Status::Joined,
+            };
+        }
+        let Graph { mut apps, identity_of, has_nobodies, .. } = graph;
+        if has_nobodies {
+            links.extend(nobodies(batches, &ids, &mut apps, &mut texts)?);
+        }
+        Ok(Self { links, texts: texts.finish(), apps, keys: identity_of.into_keys(), seen })
     }
-    Ok((links, texts.finish(), graph.apps))
 }
 
 /// By identity the earliest event that has it, and how many there are.
@@ -175,78 +186,38 @@ fn seen(
     Ok(all)
 }
 
-/// By node what is known of it: each is of some identity, and each identity of some row.
-fn stories(graph: &Graph, seen: &[Sight]) -> Vec<Story> {
-    let mut stories = vec![Story::NONE; graph.nodes.len()];
+/// By node what is known of it but its status: each is of some identity, and each identity of
+/// some row.
+fn links_of(graph: &Graph, seen: &[Sight]) -> Vec<Link> {
+    let mut links = vec![Link::NONE; graph.nodes.len()];
     for (number, (identity, sight)) in (0..).zip(graph.identities.iter().zip(seen)) {
+        let is_shared = |node: u32| graph.nodes[node as usize].is_shared;
         let may_link = |kind: usize| {
             let node = identity.nodes[kind];
-            node != NULL && !graph.nodes[node as usize].is_shared
+            node != NULL && !is_shared(node)
         };
         for (kind, node) in identity.nodes.iter().enumerate().filter(|(_, node)| **node != NULL) {
+            let link = &mut links[*node as usize];
+            if link.identity == NULL {
+                let person = if is_shared(*node) { NULL } else { graph.person_of(number) };
+                *link = Link { identity: number, app: identity.app, person, ..*link };
+                link.kind = small(kind);
+            }
+            link.first_us = link.first_us.min(sight.first.time);
+            link.events += sight.events;
             let other = (0..ID_COUNT).find(|other| *other != kind && may_link(*other));
-            let story = &mut stories[*node as usize];
-            story.kind = small(kind);
-            story.identity = story.identity.min(number);
-            story.first_us = story.first_us.min(sight.first.time);
-            story.events += sight.events;
             let Some(other) = other.filter(|_| may_link(kind)) else { continue };
             // Looked at by time first, since that is at hand.
-            let is_earlier = sight.first.time < story.joined_us
-                || sight.first.time == story.joined_us
-                    && seen
-                        .get(story.joined as usize)
-                        .is_none_or(|known| sight.first < known.first);
+            let is_earlier = sight.first.time < link.joined_us
+                || sight.first.time == link.joined_us
+                    && seen.get(link.joined as usize).is_none_or(|known| sight.first < known.first);
             if is_earlier {
-                (story.joined, story.joined_us) = (number, sight.first.time);
-                story.joined_kind = small(other);
+                (link.joined, link.joined_us) = (number, sight.first.time);
+                (link.joined_to, link.joined_kind) = (identity.nodes[other], small(other));
             }
         }
     }
-    stories
-}
-
-/// What there is to say of each node, by its number.
-fn nodes(
-    graph: &Graph,
-    seen: &[Sight],
-    stories: &[Story],
-    ids: &[Ids<'_>],
-    texts: &mut Texts,
-) -> Result<Vec<Link>, TableError> {
-    let mut links = Vec::with_capacity(stories.len());
-    for (node, story) in graph.nodes.iter().zip(stories) {
-        let Story { identity, joined, joined_kind, .. } = *story;
-        let (batch, row) = seen[identity as usize].at;
-        let column = &ids[batch as usize].columns[usize::from(story.kind)];
-        let id = column.get(row as usize).unwrap_or_default();
-        texts.push(id, column.is_raw())?;
-        let app = graph.identities[identity as usize].app;
-        let status = match (node.is_shared, joined) {
-            (true, _) if graph.is_cut(graph.apps.value(app), usize::from(story.kind), id) => {
-                Status::Cut
-            }
-            (true, _) => Status::Shared,
-            (false, NULL) => Status::Single,
-            (false, _) => Status::Joined,
-        };
-        let person = graph.person(identity).filter(|_| !node.is_shared);
-        links.push(Link {
-            app,
-            kind: story.kind,
-            person: person.map_or(NOBODY, u128::to_be_bytes),
-            status,
-            joined: seen.get(joined as usize).map(|sight| Joined {
-                time: sight.first.time,
-                event: sight.first.event,
-                kind: joined_kind,
-                to: graph.identities[joined as usize].nodes[usize::from(joined_kind)],
-            }),
-            first: story.first_us,
-            events: story.events,
-        });
-    }
-    Ok(links)
+    links
 }
 
 /// What means nobody: a parser leaves none, but tables come from elsewhere too.
@@ -272,18 +243,10 @@ fn nobodies(
                 let number = *numbers.entry((app, kind, id)).or_insert(links.len());
                 if number == links.len() {
                     texts.push(id, column.is_raw())?;
-                    links.push(Link {
-                        app,
-                        kind: small(kind),
-                        person: NOBODY,
-                        status: Status::Nobody,
-                        joined: None,
-                        first: times[row],
-                        events: 0,
-                    });
+                    links.push(Link { app, kind: small(kind), ..Link::NONE });
                 }
                 let link = &mut links[number];
-                link.first = link.first.min(times[row]);
+                link.first_us = link.first_us.min(times[row]);
                 link.events += 1;
             }
         }
@@ -297,7 +260,8 @@ const GROUP_AT: u32 = 96;
 
 /// Numbers of links in order of app, kind and id: the first bytes in which ids of a kind differ
 /// nearly always decide.
-fn sorted(links: &[Link], texts: &StringArray, apps: &Interner) -> Vec<u32> {
+fn sorted(found: &Found) -> Vec<u32> {
+    let Found { links, texts, apps, .. } = found;
     let places = apps.places();
     let group =
         |link: &Link| places[link.app as usize] as usize * ID_COUNT + usize::from(link.kind);

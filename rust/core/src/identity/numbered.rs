@@ -27,6 +27,12 @@ impl Numbered {
         self.keys[number as usize]
     }
 
+    /// The keys by number.
+    pub(super) fn into_keys(self) -> Vec<u128> {
+        self.keys
+    }
+
+    /// Of keys that were numbered, not of those that were appended since.
     pub(super) fn find(&self, key: u128) -> Option<u32> {
         let is_key = |number: &u32| self.keys[*number as usize] == key;
         self.table.find(self.hasher.hash_one(key), is_key).copied()
@@ -34,6 +40,7 @@ impl Numbered {
 
     /// The number of a key, and whether it is new.
     pub(super) fn number(&mut self, key: u128) -> (u32, bool) {
+        self.catch_up();
         let Self { table, keys, hasher } = self;
         let is_key = |number: &u32| keys[*number as usize] == key;
         let hash = |number: &u32| hasher.hash_one(keys[*number as usize]);
@@ -45,6 +52,22 @@ impl Numbered {
                 keys.push(key);
                 (number, true)
             }
+        }
+    }
+
+    /// The number of a key that is known to be new, which is not put into the table before
+    /// somebody looks for a number.
+    pub(super) fn append(&mut self, key: u128) -> u32 {
+        self.keys.push(key);
+        narrow(self.keys.len() - 1)
+    }
+
+    fn catch_up(&mut self) {
+        let Self { table, keys, hasher } = self;
+        let hash = |number: &u32| hasher.hash_one(keys[*number as usize]);
+        for number in table.len()..keys.len() {
+            let number = narrow(number);
+            table.insert_unique(hash(&number), number, hash);
         }
     }
 }

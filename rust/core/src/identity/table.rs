@@ -9,9 +9,9 @@ use arrow_array::{
 };
 use arrow_select::take::take;
 
-use super::links::Link;
-use super::{IDENTITY, NOBODY, binary};
-use crate::column::{Interner, TableError};
+use super::links::{Found, Link};
+use super::{IDENTITY, binary};
+use crate::column::{NULL, TableError};
 use crate::parse::uuid;
 use crate::schema::COLUMNS;
 
@@ -55,40 +55,36 @@ impl Texts {
 
 /// Links in their order, and which number each had among the texts: `app_id, kind, id, person,
 /// status, joined_to_kind, joined_to_id, joined_at, event_id, first_seen, events`.
-pub(super) fn of(
-    links: &[Link],
-    numbers: &[u32],
-    texts: &StringArray,
-    apps: &Interner,
-) -> Result<RecordBatch, TableError> {
-    let joined = || links.iter().map(|link| link.joined.as_ref());
-    let apps = apps.texts();
-    let app = |link: &Link| Some(&apps[link.app as usize]).filter(|app| !app.is_empty());
+pub(super) fn of(found: &Found, numbers: &[u32]) -> Result<RecordBatch, TableError> {
+    let Found { links, texts, keys, seen, .. } = found;
+    let apps = found.apps.texts();
+    let app = |link: &Link| Some(&*apps[link.app as usize]).filter(|app| !app.is_empty());
     let name = |kind: u8| COLUMNS[IDENTITY[usize::from(kind)]].name;
-    let words = |words: &mut dyn Iterator<Item = Option<&str>>| -> ArrayRef {
-        Arc::new(words.collect::<StringArray>())
-    };
     let utc = |times: Vec<Option<i64>>| -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
     };
-    let to: UInt32Array = joined().map(|joined| joined.map(|joined| joined.to)).collect();
+    let joined = |link: &Link| Some(link.joined).filter(|joined| *joined != NULL);
     let own = UInt32Array::from_iter_values(numbers.iter().copied());
-    let person = |link: &Link| (link.person != NOBODY).then_some(link.person);
+    let to: UInt32Array = links.iter().map(|link| joined(link).map(|_| link.joined_to)).collect();
+    let person = |link: &Link| keys.get(link.person as usize).map(|key| key.to_be_bytes());
+    let event = |link: &Link| seen.get(link.joined as usize).map(|sight| sight.first.event);
+    let joined_at = |link: &Link| joined(link).map(|_| link.joined_us);
+    let events = Int64Array::from_iter_values(links.iter().map(|link| link.events));
     Ok(RecordBatch::try_from_iter_with_nullable([
-        ("app_id", words(&mut links.iter().map(|link| app(link).map(String::as_str))), true),
-        ("kind", words(&mut links.iter().map(|link| Some(name(link.kind)))), false),
+        ("app_id", words(links, |link| app(link)), true),
+        ("kind", words(links, |link| Some(name(link.kind))), false),
         ("id", take(texts, &own, None)?, false),
         ("person", Arc::new(binary(links.iter().map(person))), true),
-        ("status", words(&mut links.iter().map(|link| Some(link.status.name()))), false),
-        ("joined_to_kind", words(&mut joined().map(|joined| Some(name(joined?.kind)))), true),
+        ("status", words(links, |link| Some(link.status.name())), false),
+        ("joined_to_kind", words(links, |link| joined(link).map(|_| name(link.joined_kind))), true),
         ("joined_to_id", take(texts, &to, None)?, true),
-        ("joined_at", utc(joined().map(|joined| Some(joined?.time)).collect()), true),
-        ("event_id", Arc::new(binary(joined().map(|joined| Some(joined?.event)))), true),
-        ("first_seen", utc(links.iter().map(|link| Some(link.first)).collect()), false),
-        (
-            "events",
-            Arc::new(Int64Array::from_iter_values(links.iter().map(|link| link.events))),
-            false,
-        ),
+        ("joined_at", utc(links.iter().map(joined_at).collect()), true),
+        ("event_id", Arc::new(binary(links.iter().map(event))), true),
+        ("first_seen", utc(links.iter().map(|link| Some(link.first_us)).collect()), false),
+        ("events", Arc::new(events), false),
     ])?)
+}
+
+fn words<'a>(links: &[Link], word: impl Fn(&Link) -> Option<&'a str>) -> ArrayRef {
+    Arc::new(links.iter().map(word).collect::<StringArray>())
 }

@@ -15,11 +15,13 @@ const WORD_BYTES_MAX: usize = 15;
 /// UUID among them), or nothing at all. White space around it does not count.
 #[inline]
 pub fn is_nobody(id: &[u8]) -> bool {
-    // Nearly every id is too long for a word and begins with a letter or a digit.
-    let is_long = id.len() > WORD_BYTES_MAX && id.last().is_some_and(u8::is_ascii_alphanumeric);
-    match id.first() {
-        Some(b'1'..=b'9') => false,
-        Some(first) if is_long && *first != b'0' && first.is_ascii_alphanumeric() => false,
+    let ([first, ..], [.., last]) = (id, id) else { return true };
+    // Nearly every id begins with a letter or a digit, and is too long for a word or ends with a
+    // digit, which no word does.
+    let is_long = id.len() > WORD_BYTES_MAX && last.is_ascii_alphanumeric();
+    match first {
+        b'1'..=b'9' => false,
+        b'a'..=b'z' | b'A'..=b'Z' if is_long || last.is_ascii_digit() => false,
         _ => is_nobody_at_length(id),
     }
 }
