@@ -13,7 +13,7 @@ from unmogrowp.events import IDS
 from unmogrowp.simulate import Scenario, simulate
 
 EVENTS = 1_000_000
-FLOOR = 0.3
+FLOOR = 0.36
 
 
 @pytest.fixture(scope="module")
