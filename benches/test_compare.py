@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ import peers
 import unmogrowp as ug
 from pairs import times_faster
 
+HERE = Path(__file__).parent
 ROWS = int(os.environ.get("UNMOGROWP_BENCH_ROWS", "10000000"))
 ROWS_PER_USER = 9
 CHANNELS = 16
@@ -130,6 +132,6 @@ def test_memory_for_each_row() -> None:
             "    test_compare.ours(table)\n"
             "print((kilobytes('VmHWM') - before) * 1024 / len(table))\n"
         )
-        said = subprocess.check_output([sys.executable, "-c", program], text=True)
+        said = subprocess.check_output([sys.executable, "-c", program], text=True, cwd=HERE)
         print(f"\nmemory, {user} ids: {float(said):.1f} B/row (most {most})")
         assert float(said) <= most
