@@ -14,11 +14,11 @@ import pytest
 import corpus
 import unmogrowp as ug
 from unmogrowp import _core
-from unmogrowp.warehouse import Warehouse
+from unmogrowp.warehouse import Warehouse, schema
 
 ROWS = 100_000
 ROUNDS = 7
-VIEWS = ("rollup_counts_view", "rollup_users_view")
+VIEWS = tuple(f"{table}_view" for table in schema.ROLLUPS)
 BARE_AIM, BARE_FLOOR, ROLLUPS_FLOOR, PEER_FLOOR = 1_000_000, 600_000, 400_000, 1.25
 PEER = (
     "INSERT INTO peer (* EXCEPT precedence) SELECT * FROM Python(arrived) "

@@ -43,6 +43,12 @@ def test_events_roll_ups_and_credit_are_there(server: Server) -> None:
         report = server.get("/v1/reports/attribution", model=model).json()
         assert report["total"] == {"conversions": 2 * PEOPLE, "value": {"USD": "37.50"}}
         assert {row["channel"] for row in report["rows"]} == {"meta", "google", "tiktok"}
+    (cohort,) = [
+        row
+        for row in server.get("/v1/reports/cohorts", days="0").json()["rows"]
+        if row["source"] == "meta"
+    ]
+    assert (cohort["users"], cohort["retention_0"]) == (PEOPLE // 3, 1.0)
     assert len(server.get("/v1/rejects").json()["rows"]) <= 1, "kept for seven days"
 
 

@@ -13,10 +13,11 @@ pytest.importorskip("clickhouse_connect")
 from clickhouse_over_http import clickhouse
 from house import House
 from serving import event
+from unmogrowp.warehouse.schema import ROLLUPS
 
 pytestmark = pytest.mark.service
 
-TABLES = ("events", "rollup_counts", "rollup_users", "credits", "touchpoints", "identities")
+TABLES = ("events", *ROLLUPS, "credits", "touchpoints", "identities")
 MONTH = dt.timedelta(days=31)
 
 
@@ -40,7 +41,8 @@ def life(user: str, when: str) -> list[dict[str, object]]:
     click = event(
         1, event_id=f"{user} {when} 1", event_name="ad", event_type="click", source="meta"
     )
-    install = event(2, event_id=f"{user} {when} 2", event_name="install")
+    paid = {"revenue": "1", "currency": "EUR"}
+    install = event(2, event_id=f"{user} {when} 2", event_name="install", **paid)
     return [click | who, install | who]
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import unmogrowp as ug
 from unmogrowp import _core
 from unmogrowp.errors import SinkBusy, SinkRefused
 
@@ -31,7 +30,6 @@ from stored import (  # noqa: E402
 from unmogrowp.warehouse import Span, Warehouse, events  # noqa: E402
 from unmogrowp.warehouse.attribution import Question, attribution  # noqa: E402
 from unmogrowp.warehouse.campaigns import campaigns  # noqa: E402
-from unmogrowp.warehouse.cohorts import cohorts  # noqa: E402
 from unmogrowp.warehouse.overview import overview  # noqa: E402
 from unmogrowp.warehouse.rejects import rejects  # noqa: E402
 
@@ -130,7 +128,7 @@ def test_a_token_stores_once_in_base_and_views(warehouse: Warehouse, app: str) -
         warehouse.insert("events", block, f"{app}-token")
     assert count(warehouse, "events", app) == 2
     assert count(warehouse, "rollup_counts", app, "sum(events)") == 2
-    assert count(warehouse, "rollup_users", app) == 2
+    assert count(warehouse, "rollup_users", app) == count(warehouse, "rollup_active", app) == 2
 
 
 def test_the_first_copy_of_an_event_wins(warehouse: Warehouse, app: str) -> None:
@@ -306,6 +304,9 @@ def test_rollups_equal_the_events_after_inserts_and_after_a_rebuild(
     warehouse.rebuild_rollups()
     assert rolled() == exact
     assert count(warehouse, "rollup_users", app, "uniqExact(day, event_name, identity)") == pairs
+    assert count(warehouse, "rollup_earned", app, "sum(micros)") == exact[1]
+    days = "uniqExact(identity, toDate(timestamp, 'UTC'))"
+    assert count(warehouse, "rollup_active", app) == count(warehouse, "events", app, days)
     store(warehouse, app, event("open", 5000))
     assert rolled() == (exact[0] + 1, exact[1])
 
@@ -406,20 +407,6 @@ def test_a_bound_beyond_every_event_bounds_nothing(warehouse: Warehouse, app: st
     ends = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
     assert len(lines(warehouse, Span(app, *ends))) == 1
     assert overview(warehouse, Span(app, *ends))["total"]["events"] == 1
-
-
-def test_cohorts_come_from_the_kernel(warehouse: Warehouse, app: str) -> None:
-    given = [
-        event("ad", 1, "u1", event_type="click", source="a"),
-        event("install", 2, "u1"),
-        event("open", 2 + 25, "u1"),
-        event("install", 3, "u2"),
-    ]
-    store(warehouse, app, *given)
-    from_store = cohorts(warehouse, Span(app), days=[1])
-    from_memory = ug.cohorts(parsed(app, *given), days=[1])
-    for name in from_memory.schema:
-        assert from_store.column(name).to_pylist() == from_memory.column(name).to_pylist()
 
 
 def test_another_apps_rows_never_show(warehouse: Warehouse, app: str) -> None:

@@ -45,6 +45,7 @@ __all__ = [
     "segment_key",
     "simulation_settings",
     "spread",
+    "stored_cohorts",
 ]
 
 __version__: Final[str]
@@ -421,16 +422,13 @@ def cohorts(
     by: str,
     days: Sequence[int],
     install: str,
-    click_lookback_us: int,
-    view_lookback_us: int,
+    lookbacks_us: tuple[int, int],
     started: tuple[int, int],
     spend: Batches | None = None,
-    persons: Batches | None = None,
     cuts: Sequence[tuple[str, str]] = ...,
 ) -> Batches:
     """
-    One row per cohort and currency; `persons` says who each `identity` of the events is, else ids
-    do, save `cuts`, pairs of kind and id.
+    One row per cohort and currency; `cuts` are pairs of kind and id that link nobody.
     """
 
 def compare(
@@ -589,4 +587,20 @@ def simulation_settings() -> list[tuple[str, float, str]]:
 def spread(shares: Batches, bootstrap: tuple[float, int, int]) -> Batches:
     """
     `key, currency, low, high` of stored shares: `person, key, currency, share`, person by person.
+    """
+
+def stored_cohorts(
+    touches: Batches,
+    active: Batches,
+    earned: Batches,
+    alone: Batches,
+    persons: Batches,
+    by: str,
+    days: Sequence[int],
+    lookbacks_us: tuple[int, int],
+    started: tuple[int, int],
+) -> tuple[Batches, bool]:
+    """
+    The same of what a warehouse keeps, and whether the order of touches at the same time decided
+    anything: it should be that of their event ids then.
     """

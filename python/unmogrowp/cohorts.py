@@ -85,29 +85,31 @@ class Cohorts:
         if len(set(wanted)) < len(wanted):
             raise ValueError(f"days must differ, got `{wanted!r}`\nhint: name each day once")
 
-    def of(
-        self,
-        events: ArrowStream,
-        *,
-        persons: ArrowStream | None = None,
-        spend: ArrowStream | None = None,
-    ) -> Table:
-        """The answer; with a table of `identity` and `person`, people are those it names."""
-        click, view = self.lookbacks
+    def of(self, events: ArrowStream, *, spend: ArrowStream | None = None) -> Table:
+        """The answer."""
         return Table(
             _core.cohorts(
                 Table.read(events).batches,
                 self.by,
                 self.days,
                 self.install,
-                microseconds("click_lookback", click),
-                microseconds("view_lookback", view),
-                (_bound(self.start, -_FOREVER_US), _bound(self.stop, _FOREVER_US)),
+                self.lookbacks_us,
+                self.started_us,
                 None if spend is None else Table.read(spend).batches,
-                None if persons is None else Table.read(persons).batches,
                 self.cut,
             )
         )
+
+    @property
+    def lookbacks_us(self) -> tuple[int, int]:
+        """Of clicks and of impressions, in microseconds."""
+        click, view = self.lookbacks
+        return microseconds("click_lookback", click), microseconds("view_lookback", view)
+
+    @property
+    def started_us(self) -> tuple[int, int]:
+        """From when to before when people started, in microseconds since 1970."""
+        return _bound(self.start, -_FOREVER_US), _bound(self.stop, _FOREVER_US)
 
 
 def _bound(moment: dt.datetime | None, default: int) -> int:

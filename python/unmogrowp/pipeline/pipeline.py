@@ -15,11 +15,11 @@ from unmogrowp.pipeline.backup import Staging, remove_leftovers
 from unmogrowp.pipeline.receipt import receipt
 from unmogrowp.pipeline.ship import Shipper
 from unmogrowp.pipeline.state import Applied, State
-from unmogrowp.warehouse import Warehouse, damage
+from unmogrowp.warehouse import Warehouse, damage, schema
 
 log = logging.getLogger("unmogrowp.pipeline")
 # What an insert of events writes.
-SHIPPED = frozenset({"events", "rejects", "rollup_counts", "rollup_users"})
+SHIPPED = frozenset({"events", "rejects", *schema.ROLLUPS})
 # Longer than any round takes.
 CATCH_UP_S = 60.0
 

@@ -12,6 +12,8 @@ _BY_MONTH = {
     "events": "timestamp",
     "rollup_counts": "bucket",
     "rollup_users": "day",
+    "rollup_active": "day",
+    "rollup_earned": "timestamp",
     "credits": "conversion_time",
 }
 _NOBODY = f"identity NOT IN (SELECT identity FROM events WHERE {APP})"

@@ -4,10 +4,18 @@ One with shared ids alone belongs to nobody, which is written as the nil UUID: i
 itself.
 """
 
+from unmogrowp.table import Table
+from unmogrowp.warehouse.store import Warehouse
+
 NIL = "toUUID('00000000-0000-0000-0000-000000000000')"
 KNOWN = (
     "SELECT identity, argMax(person, version) AS person FROM persons "
     "WHERE app_id = {app_id:String} GROUP BY identity"
+)
+# As a UUID a column would be built value by value.
+_KNOWN_AS_BYTES = (
+    "SELECT UUIDToNum(identity) AS identity, UUIDToNum(person) AS person FROM persons FINAL "
+    "WHERE app_id = {app_id:String}"
 )
 
 
@@ -16,3 +24,8 @@ def with_person(select: str) -> str:
     person = f"if(p.person = {NIL}, s.identity, p.person)"
     join = f"({select}) AS s LEFT JOIN ({KNOWN}) AS p ON s.identity = p.identity"
     return f"SELECT s.*, {person} AS person FROM {join}"
+
+
+def known_table(warehouse: Warehouse, app_id: str) -> Table:
+    """`identity` and `person`, 16 bytes each, of identities that are or were not their own."""
+    return Table.read(warehouse.arrow(_KNOWN_AS_BYTES, {"app_id": app_id}))

@@ -59,6 +59,27 @@ COUNTS_SELECT = (
 USERS_SELECT = (
     "SELECT DISTINCT app_id, toDate(timestamp, 'UTC') AS day, event_name, identity FROM {source}"
 )
+# What a cohort follows: an event called `install` is one, whatever its type.
+IS_TOUCH = "event_type IN ('click', 'impression') AND event_name != 'install'"
+NEVER = "toDateTime64('2299-12-31 23:59:59.999999', 6, 'UTC')"
+ACTIVE_SELECT = (
+    "SELECT app_id, identity, toDate(timestamp, 'UTC') AS day, min(timestamp) AS first_at, "
+    "max(timestamp) AS last_at, "
+    f"min(if(event_name = 'install', timestamp, {NEVER})) AS install_at "
+    f"FROM {{source}} WHERE NOT ({IS_TOUCH}) GROUP BY app_id, identity, day"
+)
+EARNED_SELECT = (
+    "SELECT app_id, identity, timestamp, event_id, assumeNotNull(revenue_micros) AS micros, "
+    "currency "
+    f"FROM {{source}} WHERE revenue_micros IS NOT NULL AND NOT ({IS_TOUCH})"
+)
+# What each roll-up makes of events.
+ROLLUPS = {
+    "rollup_counts": COUNTS_SELECT,
+    "rollup_users": USERS_SELECT,
+    "rollup_active": ACTIVE_SELECT,
+    "rollup_earned": EARNED_SELECT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +110,7 @@ def migrations() -> tuple[Migration, ...]:
         Migration(5, "members of a person", _members()),
         Migration(6, "cheaper inserts", (_COMPACT, _codecs())),
         Migration(7, "open journeys", (_opens(),)),
+        Migration(8, "roll-ups of cohorts", _rollups_of_cohorts()),
     )
 
 
@@ -159,6 +181,38 @@ def _rollup_users() -> tuple[str, str]:
         "ORDER BY (app_id, day, event_name, identity)",
     )
     return table, _view("rollup_users", USERS_SELECT)
+
+
+def _rollups_of_cohorts() -> tuple[str, ...]:
+    tables = {"rollup_active": _rollup_active(), "rollup_earned": _rollup_earned()}
+    views = (_view(name, ROLLUPS[name]) for name in tables)
+    large = "SETTINGS max_execution_time = 0, max_bytes_before_external_group_by = 2000000000"
+    selects = {name: ROLLUPS[name].format(source="events") for name in tables}
+    known = (f"INSERT INTO {name} {select} {large}" for name, select in selects.items())
+    return (*tables.values(), *views, *known)
+
+
+def _rollup_active() -> str:
+    """When an identity did something that is no touch, by day."""
+    columns = [f"app_id {_LABEL}", "identity UUID", "day Date"]
+    ends = (("first_at", "min"), ("last_at", "max"), ("install_at", "min"))
+    columns += [f"{name} SimpleAggregateFunction({end}, {_TIME})" for name, end in ends]
+    return _table(
+        "rollup_active",
+        columns,
+        "ENGINE = AggregatingMergeTree PARTITION BY toYYYYMM(day) ORDER BY (app_id, identity, day)",
+    )
+
+
+def _rollup_earned() -> str:
+    columns = [f"app_id {_LABEL}", "identity UUID", f"timestamp {_TIME}", "event_id UUID"]
+    columns += ["micros Int64", f"currency {_LABEL}"]
+    return _table(
+        "rollup_earned",
+        columns,
+        "ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(timestamp) "
+        "ORDER BY (app_id, identity, timestamp, event_id)",
+    )
 
 
 def _view(target: str, select: str, *, source: str = "events") -> str:

@@ -192,10 +192,9 @@ class Warehouse:
         Inserts through this object wait; nothing else may insert meanwhile. A token from before
         is not known to the new roll-ups: an insert in doubt has to be repeated first.
         """
-        selects = {"rollup_counts": schema.COUNTS_SELECT, "rollup_users": schema.USERS_SELECT}
         with self._writing:
             months = [int(str(row["month"])) for row in self.rows(_MONTHS)]
-            for table, select in selects.items():
+            for table, select in schema.ROLLUPS.items():
                 self._rebuild(table, select, months)
 
     def _rebuild(self, table: str, select: str, months: list[int]) -> None:
@@ -243,12 +242,17 @@ class Warehouse:
             self._clients.append(client)
         return client
 
-    def _turns(self) -> dict[str, int]:
+    def _turns(self) -> dict[str, int | str]:
         """Who goes first: within an engine of ours only, a server has other guests."""
         if not self.is_embedded:
             return {}
         priority: int = getattr(self._own, "priority", _FIRST)
-        return {"priority": priority, "low_priority_query_wait_time_ms": _WAIT_MS}
+        return {
+            "priority": priority,
+            "low_priority_query_wait_time_ms": _WAIT_MS,
+            # Nothing travels.
+            "output_format_arrow_compression_method": "none",
+        }
 
     def _where(self) -> dict[str, str]:
         """A directory goes as it is: in a URL, a `#` of its name would cut it short."""

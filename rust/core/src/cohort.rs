@@ -7,17 +7,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use crate::attribution::sum::ExactSum;
 use crate::column::{Bytes, Interner, Map, NULL, TableError, find, micros, narrow, numbers, times};
-use crate::identity::{self, Graph};
-use crate::journey::{
-    Conversions, Effort, Filing, Journeys, Labels, Settings, Step, Tag, UNATTRIBUTED,
-};
+use crate::identity::Graph;
+use crate::journey::{Effort, Settings, UNATTRIBUTED};
+
+mod stored;
+
+pub use stored::{Stored, stored};
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -41,18 +42,6 @@ pub struct CohortSettings<'a> {
     pub started: (i64, i64),
 }
 
-/// Who is who among the events.
-#[derive(Clone, Copy, Debug)]
-pub enum Who<'a> {
-    /// As tables of `identity` and `person` say.
-    Named(&'a [RecordBatch]),
-    /// Who is linked by ids, save by those that are cut: each a kind by its place and a text.
-    Linked {
-        /// Ids that link nobody.
-        cuts: &'a [(usize, String)],
-    },
-}
-
 /// Money spent: columns named as `by`, `amount` and `currency`.
 #[derive(Clone, Copy, Debug)]
 pub struct Spend<'a> {
@@ -66,15 +55,14 @@ pub struct Spend<'a> {
 /// per day `users_<d>` (of an age to count), `retention_<d>`, `revenue_<d>` (of all, so far),
 /// `ltv_<d>` (per user who counts), then `spend` and per day `roas_<d>` (null without spend).
 ///
-/// People are by the ids seen together, or by `persons`, a table of `identity` and `person`, of
-/// events that have an `identity`.
+/// People are by the ids seen together, save by `cuts`: each a kind by its place and a text.
 ///
 /// # Errors
 /// A column is missing or of a wrong type, or the effort was stopped.
 pub fn cohorts(
     schema: &SchemaRef,
     batches: &[RecordBatch],
-    people: Who<'_>,
+    cuts: &[(usize, String)],
     spend: Option<Spend<'_>>,
     settings: CohortSettings<'_>,
     effort: Effort<'_>,
@@ -85,23 +73,26 @@ pub fn cohorts(
         effort.go_on()?;
         events.batch(batch, settings)?;
     }
-    let keys = match people {
-        Who::Named(persons) => identity::keys_by_table(batches, persons)?,
-        Who::Linked { cuts } => {
-            let mut graph = Graph::new(effort.salt);
-            graph.cut(None, cuts);
-            let rows = graph.add(batches)?.rows;
-            graph.person_keys(&rows)
-        }
-    };
-    let people = People::new(&events, &keys, settings, effort.stop)?;
-    let mut report = Report::new(settings.days, settings.started);
-    report.users(&events, &people);
-    report.activity(&events, &people);
-    if let Some(spend) = spend {
-        report.spend(spend, settings.by, &mut events)?;
+    let mut graph = Graph::new(effort.salt);
+    graph.cut(None, cuts);
+    let rows = graph.add(batches)?.rows;
+    let People { of_row, people } =
+        People::new(&events, &graph.person_keys(&rows), settings.settings);
+    let is_of_touch = TOUCH_COLUMNS.contains(&settings.by);
+    let by_start = |start: &Start| Cohort::of(events.by[start.row as usize]);
+    let cohort =
+        |person: &Person| if is_of_touch { person.cohort() } else { by_start(&person.start) };
+    let newest = events.times.iter().copied().max().unwrap_or(i64::MIN);
+    let users = people.iter().map(|person| (person.start, cohort(person))).collect();
+    let mut report = Report::new(settings, newest, users);
+    for (row, person) in of_row.iter().enumerate().filter(|(row, _)| !events.is_touch(*row)) {
+        let earned = events.earns[row].then(|| (events.currencies[row], events.micros[row]));
+        report.event(*person, events.times[row], earned);
     }
-    report.table(settings.by, &events)
+    if let Some(spend) = spend {
+        report.spend(spend, settings.by, &mut events.by_names, &mut events.currency_names)?;
+    }
+    report.table(settings.by, &events.by_names, &events.currency_names)
 }
 
 /// What an event is to a cohort.
@@ -177,12 +168,18 @@ impl Start {
     }
 }
 
-/// Who each event is about, where each of them started, and which cohort that makes.
+/// Who each event is about, and all who started.
 struct People {
     /// Number of each event's person; [`NULL`] where the person never started.
     of_row: Vec<u32>,
-    starts: Vec<Start>,
-    cohorts: Vec<Cohort>,
+    people: Vec<Person>,
+}
+
+/// Somebody who started.
+#[derive(Clone, Copy)]
+struct Person {
+    start: Start,
+    touch: LastTouch,
 }
 
 /// Ordered as shown: by value, the null value, those without a touch.
@@ -237,64 +234,69 @@ impl Numbers {
 }
 
 impl People {
-    fn new(
-        events: &Events,
-        keys: &[u64],
-        settings: CohortSettings<'_>,
-        stop: &AtomicBool,
-    ) -> Result<Self, TableError> {
+    fn new(events: &Events, keys: &[u64], settings: Settings) -> Self {
         let mut numbers = Numbers::default();
-        let mut starts: Vec<Start> = Vec::new();
+        let mut people: Vec<Person> = Vec::new();
         for (row, key) in keys.iter().enumerate().filter(|(row, _)| !events.is_touch(*row)) {
             let is_install = events.what[row] == What::Install;
             let start = Start { row: narrow(row), time: events.times[row], is_install };
-            let number = numbers.of(*key, narrow(starts.len()));
-            match starts.get_mut(number as usize) {
-                None => starts.push(start),
-                Some(known) if start.is_before(known) => *known = start,
-                Some(_) => {}
-            }
+            let number = numbers.of(*key, narrow(people.len()));
+            Person::start(&mut people, number, start);
         }
         let of_row: Vec<u32> = keys.iter().map(|key| numbers.get(*key)).collect();
-        let cohorts = cohorts_of(events, &of_row, &starts, settings, stop)?;
-        Ok(Self { of_row, starts, cohorts })
+        for (row, number) in of_row.iter().enumerate().filter(|(row, _)| events.is_touch(*row)) {
+            if let Some(person) = people.get_mut(*number as usize) {
+                let is_view = events.what[row] == What::View;
+                person.touch(events.times[row], is_view, events.by[row], settings);
+            }
+        }
+        Self { of_row, people }
     }
 }
 
-fn cohorts_of(
-    events: &Events,
-    of_row: &[u32],
-    starts: &[Start],
-    settings: CohortSettings<'_>,
-    stop: &AtomicBool,
-) -> Result<Vec<Cohort>, TableError> {
-    if !TOUCH_COLUMNS.contains(&settings.by) {
-        return Ok(starts.iter().map(|start| Cohort::of(events.by[start.row as usize])).collect());
-    }
-    let mut rows = Filing::for_rows(of_row.len());
-    for (row, person) in of_row.iter().enumerate().filter(|(row, _)| events.is_touch(*row)) {
-        if *person != NULL {
-            let mut tag = Tag::touch(NULL);
-            tag.set_view(events.what[row] == What::View);
-            let step = Step { time: events.times[row], row: narrow(row), tag };
-            rows.file(u64::from(*person), step);
+impl Person {
+    /// The person numbered `number`, who may be the next one to come, may have started then.
+    fn start(people: &mut Vec<Self>, number: u32, start: Start) {
+        match people.get_mut(number as usize) {
+            None => people.push(Self { start, touch: LastTouch::NONE }),
+            Some(known) if start.is_before(&known.start) => known.start = start,
+            Some(_) => {}
         }
     }
-    for (person, start) in starts.iter().enumerate() {
-        let tag = Tag::conversion(person)?;
-        rows.file(person as u64, Step { time: start.time, row: start.row, tag });
+
+    /// Take a touch of a person whose start is known.
+    fn touch(&mut self, time: i64, is_view: bool, by: u32, settings: Settings) {
+        let lookback = if is_view { settings.view_lookback_us } else { settings.click_lookback_us };
+        let start = self.start.time;
+        if time <= start && start.abs_diff(time) <= lookback.unsigned_abs() {
+            self.touch.take(time, by);
+        }
     }
-    let conversions = Conversions::unnamed(starts.iter().map(|start| start.row).collect());
-    let journeys = Journeys::new(rows.filed(), Labels::default(), conversions, settings.settings);
-    let mut cohorts = Vec::with_capacity(starts.len());
-    journeys.in_order(Effort::alone(stop), |_, journey| {
-        cohorts.push(match journey.touches.last() {
-            Some(touch) => Cohort::of(events.by[touch.row() as usize]),
-            None => Cohort::Unattributed,
-        });
-        Ok::<_, TableError>(())
-    })?;
-    Ok(cohorts)
+
+    fn cohort(&self) -> Cohort {
+        if self.touch.is_some { Cohort::of(self.touch.by) } else { Cohort::Unattributed }
+    }
+}
+
+/// The last touch in the lookback of a start; of those at the same time the one further down.
+#[derive(Clone, Copy)]
+struct LastTouch {
+    time: i64,
+    by: u32,
+    is_some: bool,
+    /// Whether another one at the same time makes another cohort.
+    is_tied: bool,
+}
+
+impl LastTouch {
+    const NONE: Self = Self { time: i64::MIN, by: NULL, is_some: false, is_tied: false };
+
+    fn take(&mut self, time: i64, by: u32) {
+        let is_tied = self.is_some && time == self.time && (self.is_tied || by != self.by);
+        if time >= self.time {
+            *self = Self { time, by, is_some: true, is_tied };
+        }
+    }
 }
 
 /// Sums of one cohort that do not depend on a currency.
@@ -317,15 +319,23 @@ struct Money {
 struct Report<'a> {
     days: &'a [u32],
     started: (i64, i64),
+    newest: i64,
+    /// By number of a person.
+    starts: Vec<(Start, Cohort)>,
+    /// By person and day: whoever comes twice a day is one.
+    seen: Vec<bool>,
     users: BTreeMap<Cohort, Users>,
     money: BTreeMap<(Cohort, u32), Money>,
-    newest: i64,
 }
 
 impl<'a> Report<'a> {
-    fn new(days: &'a [u32], started: (i64, i64)) -> Self {
+    fn new(settings: CohortSettings<'a>, newest: i64, starts: Vec<(Start, Cohort)>) -> Self {
+        let CohortSettings { days, started, .. } = settings;
+        let seen = vec![false; starts.len() * days.len()];
         let (users, money) = (BTreeMap::new(), BTreeMap::new());
-        Self { days, started, users, money, newest: i64::MIN }
+        let mut report = Self { days, started, newest, starts, seen, users, money };
+        report.count();
+        report
     }
 
     fn is_wanted(&self, start: &Start) -> bool {
@@ -337,44 +347,39 @@ impl<'a> Report<'a> {
         elapsed_days(start.time, self.newest) >= i128::from(day)
     }
 
-    fn users(&mut self, events: &Events, people: &People) {
-        self.newest = events.times.iter().copied().max().unwrap_or(i64::MIN);
-        for (start, cohort) in people.starts.iter().zip(&people.cohorts) {
-            if !self.is_wanted(start) {
-                continue;
-            }
-            let counting: Vec<i64> =
-                self.days.iter().map(|day| i64::from(self.counts(start, *day))).collect();
-            let users = self.users.entry(*cohort).or_insert_with(|| self.days.into());
+    fn count(&mut self) {
+        let Self { days, started, newest, starts, users, .. } = self;
+        let (first, next) = *started;
+        for (start, cohort) in
+            starts.iter().filter(|(start, _)| (first..next).contains(&start.time))
+        {
+            let age = elapsed_days(start.time, *newest);
+            let users = users.entry(*cohort).or_insert_with(|| (*days).into());
             users.count += 1;
-            users.counting.iter_mut().zip(counting).for_each(|(sum, one)| *sum += one);
+            for (sum, day) in users.counting.iter_mut().zip(*days) {
+                *sum += i64::from(age >= i128::from(*day));
+            }
         }
     }
 
-    fn activity(&mut self, events: &Events, people: &People) {
-        // One bit per person and day: whoever comes twice a day is one.
-        let mut seen = vec![false; people.starts.len() * self.days.len()];
-        for (row, person) in people.of_row.iter().enumerate() {
-            let person = *person as usize;
-            let Some(start) = people.starts.get(person) else { continue };
-            let is_before = events.times[row] < start.time;
-            if events.is_touch(row) || is_before || !self.is_wanted(start) {
-                continue;
+    /// Something a person did that is no touch, and in which currency it earned how much.
+    fn event(&mut self, person: u32, time: i64, earned: Option<(u32, i64)>) {
+        let Some((start, cohort)) = self.starts.get(person as usize).copied() else { return };
+        if time < start.time || !self.is_wanted(&start) {
+            return;
+        }
+        let day = elapsed_days(start.time, time);
+        for (index, wanted) in self.days.iter().enumerate() {
+            let seen = &mut self.seen[person as usize * self.days.len() + index];
+            if i128::from(*wanted) == day
+                && !std::mem::replace(seen, true)
+                && let Some(users) = self.users.get_mut(&cohort)
+            {
+                users.active[index] += 1;
             }
-            let day = elapsed_days(start.time, events.times[row]);
-            let cohort = people.cohorts[person];
-            for (index, wanted) in self.days.iter().enumerate() {
-                let seen = &mut seen[person * self.days.len() + index];
-                if i128::from(*wanted) == day && !*seen {
-                    *seen = true;
-                    if let Some(users) = self.users.get_mut(&cohort) {
-                        users.active[index] += 1;
-                    }
-                }
-            }
-            if events.earns[row] {
-                self.earn((cohort, events.currencies[row]), start, day, events.micros[row]);
-            }
+        }
+        if let Some((currency, micros)) = earned {
+            self.earn((cohort, currency), &start, day, micros);
         }
     }
 
@@ -389,15 +394,21 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn spend(&mut self, spend: Spend<'_>, by: &str, events: &mut Events) -> Result<(), TableError> {
+    fn spend(
+        &mut self,
+        spend: Spend<'_>,
+        by: &str,
+        by_names: &mut Interner,
+        currency_names: &mut Interner,
+    ) -> Result<(), TableError> {
         let empty = RecordBatch::new_empty(spend.schema.clone());
         let mut first_row = 0;
         for batch in std::iter::once(&empty).chain(spend.batches) {
             let rows = batch.num_rows();
             let column = |name| find(batch, name, "spend").map(AsRef::as_ref);
-            let values = events.by_names.column(&Bytes::text(column(by)?, by)?, rows);
+            let values = by_names.column(&Bytes::text(column(by)?, by)?, rows);
             let currency = Bytes::text(column("currency")?, "currency")?;
-            let currencies = events.currency_names.column(&currency, rows);
+            let currencies = currency_names.column(&currency, rows);
             let amounts = numbers(column("amount")?, "amount")?;
             for (row, amount) in amounts.into_iter().enumerate() {
                 if !amount.is_finite() {
@@ -409,7 +420,7 @@ impl<'a> Report<'a> {
                     });
                 }
                 let cohort = match values[row] {
-                    value if value != NULL && is_reserved(events.by_names.value(value)) => {
+                    value if value != NULL && is_reserved(by_names.value(value)) => {
                         Cohort::Unattributed
                     }
                     value => Cohort::of(value),
@@ -424,12 +435,17 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn table(&self, by: &str, events: &Events) -> Result<RecordBatch, TableError> {
+    fn table(
+        &self,
+        by: &str,
+        by_names: &Interner,
+        currency_names: &Interner,
+    ) -> Result<RecordBatch, TableError> {
         let name = |names: &Interner, id: u32| {
             (id != NULL).then(|| String::from_utf8_lossy(names.value(id)).into_owned())
         };
         let label = |cohort: &Cohort| match cohort {
-            Cohort::Value(value) => (0, name(&events.by_names, *value)),
+            Cohort::Value(value) => (0, name(by_names, *value)),
             Cohort::Null => (1, None),
             Cohort::Unattributed => (2, Some(UNATTRIBUTED.to_owned())),
         };
@@ -443,7 +459,7 @@ impl<'a> Report<'a> {
                 own.push((NULL, &none));
             }
             for (currency, money) in own {
-                let currency = name(&events.currency_names, currency);
+                let currency = name(currency_names, currency);
                 let order = (label(cohort), currency.is_none(), currency);
                 rows.insert(order, (users, money));
             }
@@ -517,7 +533,10 @@ fn is_reserved(value: &[u8]) -> bool {
 
 /// Whole days, rounded down; i128 because two times may lie further apart than an i64 counts.
 fn elapsed_days(start: i64, time: i64) -> i128 {
-    (i128::from(time) - i128::from(start)).div_euclid(i128::from(DAY_US))
+    match time.checked_sub(start) {
+        Some(elapsed) => elapsed.div_euclid(DAY_US).into(),
+        None => (i128::from(time) - i128::from(start)).div_euclid(DAY_US.into()),
+    }
 }
 
 fn amount(micros: i128) -> f64 {

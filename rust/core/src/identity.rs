@@ -6,20 +6,24 @@
 
 mod graph;
 mod links;
+mod named;
 mod numbered;
 mod quick;
 mod table;
 
+use std::borrow::Cow;
+
 use arrow_array::builder::FixedSizeBinaryBuilder;
-use arrow_array::{FixedSizeBinaryArray, RecordBatch};
+use arrow_array::{Array, FixedSizeBinaryArray, RecordBatch};
 use siphasher::sip128::SipHasher24;
 
-use crate::column::{Bytes, Map, NULL, TableError, find, narrow};
+use crate::column::{Bytes, NULL, TableError, find, narrow};
 use crate::parse::is_nobody;
 use crate::schema::{COLUMNS, IDENTITY};
 
 pub use graph::{Added, Graph};
 pub use links::links;
+pub(crate) use named::Named;
 
 /// Keys are stored in warehouses: neither this nor what is hashed may ever change.
 const HASH_KEY: [u8; 16] = *b"unmogrowp/person";
@@ -132,39 +136,6 @@ fn binary(uuids: impl ExactSizeIterator<Item = Option<Uuid>>) -> FixedSizeBinary
     builder.finish()
 }
 
-/// One key per row for `journey`, as [`Graph::person_keys`], of events that name their `identity`,
-/// for a table of `identity` and `person`; an identity that is not in it is a person of its own.
-///
-/// # Errors
-/// A column is missing or of a wrong type.
-pub fn keys_by_table(
-    batches: &[RecordBatch],
-    known: &[RecordBatch],
-) -> Result<Vec<u64>, TableError> {
-    let mut persons: Map<Uuid, Uuid> = Map::default();
-    for batch in known {
-        let (identity, person) = (Uuids::new(batch, "identity")?, Uuids::new(batch, "person")?);
-        persons.extend((0..batch.num_rows()).map(|row| (identity.get(row), person.get(row))));
-    }
-    // By identity the number of its person; none where each of its events stands alone.
-    let mut numbers: Map<Uuid, Option<u32>> = Map::default();
-    let mut groups: Map<Uuid, u32> = Map::default();
-    let mut keys = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-    for batch in batches {
-        let identities = Uuids::new(batch, "identity")?;
-        for row in 0..batch.num_rows() {
-            let identity = identities.get(row);
-            let number = *numbers.entry(identity).or_insert_with(|| {
-                let person = persons.get(&identity).copied().unwrap_or(identity);
-                let next = narrow(groups.len());
-                (person != NOBODY).then(|| *groups.entry(person).or_insert(next))
-            });
-            keys.push(number.map_or_else(|| 1 << 63 | keys.len() as u64, u64::from));
-        }
-    }
-    Ok(keys)
-}
-
 pub(crate) type Uuid = [u8; 16];
 
 /// The nil UUID.
@@ -181,6 +152,16 @@ impl<'a> Uuids<'a> {
 
     pub(crate) fn get(&self, row: usize) -> Uuid {
         self.0.get(row).and_then(|uuid| uuid.try_into().ok()).unwrap_or_default()
+    }
+
+    /// All of so many rows, as they lie where each has 16 bytes.
+    pub(crate) fn all(&self, rows: usize) -> Cow<'a, [Uuid]> {
+        match &self.0 {
+            Bytes::Fixed(column) if column.null_count() == 0 && column.value_length() == 16 => {
+                Cow::Borrowed(&column.value_data().as_chunks().0[..rows])
+            }
+            _ => (0..rows).map(|row| self.get(row)).collect(),
+        }
     }
 }
 

@@ -1,19 +1,17 @@
 //! Canonical events in, cohorts out.
 
 use pyo3::prelude::*;
-use unmogrowp_core::cohort::{self, CohortSettings, Spend, Who};
+use unmogrowp_core::cohort::{self, CohortSettings, Spend, Stored};
 
 use crate::door::{Door, effort};
 use crate::identity::numbered;
 use crate::journeys::{Refused, settings};
 use crate::table::Batches;
 
-/// One row per cohort and currency; `persons` says who each `identity` of the events is, else ids
-/// do, save `cuts`, pairs of kind and id.
+/// One row per cohort and currency; `cuts` are pairs of kind and id that link nobody.
 #[pyfunction]
 #[pyo3(signature = (
-    events, by, days, install, click_lookback_us, view_lookback_us, started, spend=None,
-    persons=None, cuts=Vec::new()
+    events, by, days, install, lookbacks_us, started, spend=None, cuts=Vec::new()
 ))]
 #[allow(clippy::too_many_arguments, reason = "one per keyword of `unmogrowp.cohorts`")]
 pub(crate) fn cohorts(
@@ -22,24 +20,47 @@ pub(crate) fn cohorts(
     by: String,
     days: Vec<u32>,
     install: String,
-    click_lookback_us: i64,
-    view_lookback_us: i64,
+    lookbacks_us: (i64, i64),
     started: (i64, i64),
     spend: Option<&Batches>,
-    persons: Option<&Batches>,
     cuts: Vec<(String, String)>,
 ) -> PyResult<Batches> {
-    let settings = settings(click_lookback_us, view_lookback_us, "partition")?;
+    let settings = settings(lookbacks_us.0, lookbacks_us.1, "partition")?;
     let (schema, batches) = (events.schema(), events.batches().to_vec());
     let spend = spend.map(|spend| (spend.schema(), spend.batches().to_vec()));
     let cuts = numbered(cuts)?;
-    let persons = persons.map(|persons| persons.batches().to_vec());
     py.enter_long(move |stop| {
-        let who = persons.as_deref().map_or(Who::Linked { cuts: &cuts }, Who::Named);
         let spend = spend.as_ref().map(|(schema, batches)| Spend { schema, batches });
         let settings =
             CohortSettings { by: &by, days: &days, install: &install, settings, started };
-        cohort::cohorts(&schema, &batches, who, spend, settings, effort(stop)).map_err(Refused)
+        cohort::cohorts(&schema, &batches, &cuts, spend, settings, effort(stop)).map_err(Refused)
     })
     .map(Batches::from)
+}
+
+/// The same of what a warehouse keeps, and whether the order of touches at the same time decided
+/// anything: it should be that of their event ids then.
+#[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "the tables and the question")]
+pub(crate) fn stored_cohorts(
+    py: Python<'_>,
+    touches: &Batches,
+    active: &Batches,
+    earned: &Batches,
+    alone: &Batches,
+    persons: &Batches,
+    by: String,
+    days: Vec<u32>,
+    lookbacks_us: (i64, i64),
+    started: (i64, i64),
+) -> PyResult<(Batches, bool)> {
+    let settings = settings(lookbacks_us.0, lookbacks_us.1, "partition")?;
+    let tables = [touches, active, earned, alone, persons].map(|table| table.batches().to_vec());
+    let (made, is_tied) = py.enter_long(move |stop| {
+        let [touches, active, earned, alone, persons] = &tables;
+        let stored = Stored { touches, active, earned, alone, persons };
+        let settings = CohortSettings { by: &by, days: &days, install: "", settings, started };
+        cohort::stored(stored, settings, effort(stop)).map_err(Refused)
+    })?;
+    Ok((Batches::from(made), is_tied))
 }

@@ -32,7 +32,7 @@ mod _core {
         Rule, attribute, compare, credits, markov_orders, quality, removal_effects, spread,
     };
     #[pymodule_export]
-    use crate::cohorts::cohorts;
+    use crate::cohorts::{cohorts, stored_cohorts};
     #[pymodule_export]
     use crate::events::{json_lines, parse};
     #[pymodule_export]

@@ -1,0 +1,228 @@
+//! What a warehouse keeps of events for cohorts in, the same answer as from all events out.
+//!
+//! Of what a person did on a day only the first and the last time matter: day N is 24 hours long,
+//! so it takes the end of one day of the calendar and the beginning of the next.
+
+use std::borrow::Cow;
+
+use arrow_array::{Array, BooleanArray, RecordBatch};
+
+use super::{CohortSettings, LastTouch, Person, Report, Start};
+use crate::column::{Bytes, Interner, NULL, TableError, booleans, find, micros, narrow, times};
+use crate::identity::{NOBODY, Named, Uuid, Uuids};
+use crate::journey::Effort;
+
+const ROLE: &str = "what is stored for cohorts";
+
+/// Tables of a warehouse; each has an `identity` but `alone`.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// By identity and day of the calendar (UTC) when it did something that is no touch: `first_at`
+    /// and `last_at`; `install_at`, where it `has_installed`.
+    pub active: &'a [RecordBatch],
+    /// Touches: `timestamp`, `is_view` and a column named as `by`.
+    pub touches: &'a [RecordBatch],
+    /// Events that are no touch and have revenue: `timestamp`, `micros`, `currency`.
+    pub earned: &'a [RecordBatch],
+    /// Events that are no touch, of identities that belong to nobody, so that each stands alone:
+    /// `timestamp`, `micros` (null if it has none), `currency`.
+    pub alone: &'a [RecordBatch],
+    /// Who is who: `identity` and `person`.
+    pub persons: &'a [RecordBatch],
+}
+
+/// As [`super::cohorts`], and whether the order of touches at the same time decided anything: it
+/// should be that of their event ids then.
+///
+/// # Errors
+/// A column is missing or of a wrong type, or the effort was stopped.
+pub fn stored(
+    stored: Stored<'_>,
+    settings: CohortSettings<'_>,
+    effort: Effort<'_>,
+) -> Result<(RecordBatch, bool), TableError> {
+    let mut crowd = Crowd::new(stored.active, stored.persons)?;
+    effort.go_on()?;
+    let mut by_names = Interner::default();
+    for batch in stored.touches {
+        crowd.touches(batch, settings, &mut by_names)?;
+    }
+    effort.go_on()?;
+    let mut currency_names = Interner::default();
+    let mut earnings = Vec::new();
+    for batch in stored.earned {
+        let people = crowd.people_of(batch)?;
+        earnings.extend(people.into_iter().zip(earned(batch, &mut currency_names)?));
+    }
+    for batch in stored.alone {
+        for earning in earned(batch, &mut currency_names)? {
+            earnings.push((crowd.alone(earning.time), earning));
+        }
+    }
+    let users = crowd.people.iter().map(|person| (person.start, person.cohort())).collect();
+    let mut report = Report::new(settings, crowd.newest, users);
+    for day in &crowd.days {
+        report.event(day.person, day.first, None);
+        report.event(day.person, day.last, None);
+    }
+    for (person, earning) in earnings {
+        report.event(person, earning.time, earning.amount);
+    }
+    let is_tied = crowd.people.iter().any(|person| person.touch.is_tied);
+    Ok((report.table(settings.by, &by_names, &currency_names)?, is_tied))
+}
+
+/// When somebody was active on a day of the calendar.
+struct Day {
+    person: u32,
+    first: i64,
+    last: i64,
+}
+
+/// An event that may have earned so much in a currency.
+struct Earning {
+    time: i64,
+    amount: Option<(u32, i64)>,
+}
+
+/// Who started, found by identity.
+///
+/// Each pass over rows does one thing: what it waits for is often far away, and the next rows do
+/// not have to wait behind it.
+struct Crowd {
+    named: Named,
+    /// By number of an identity that of its person among `people`, [`NULL`] if that never started.
+    numbers: Vec<u32>,
+    people: Vec<Person>,
+    days: Vec<Day>,
+    newest: i64,
+}
+
+impl Crowd {
+    fn new(active: &[RecordBatch], persons: &[RecordBatch]) -> Result<Self, TableError> {
+        let rows = active.iter().map(RecordBatch::num_rows).sum();
+        let mut named = Named::new(persons, rows)?;
+        let mut days: Vec<Day> = Vec::with_capacity(rows);
+        for batch in active {
+            let (firsts, lasts) = (moments(batch, "first_at")?, moments(batch, "last_at")?);
+            let mut met = (NOBODY, NULL);
+            for (row, identity) in identities(batch)?.iter().enumerate() {
+                // Rows of one identity come together where they are stored by it.
+                if *identity != met.0 {
+                    met = (*identity, named.own(*identity));
+                }
+                days.push(Day { person: met.1, first: firsts[row], last: lasts[row] });
+            }
+        }
+        let (numbers, count) = numbered(&named, &mut days);
+        let none = Start { row: 0, time: i64::MAX, is_install: false };
+        let people = vec![Person { start: none, touch: LastTouch::NONE }; count];
+        let newest = days.iter().map(|day| day.last).max().unwrap_or(i64::MIN);
+        let mut crowd = Self { named, numbers, people, days, newest };
+        crowd.start(active)?;
+        Ok(crowd)
+    }
+
+    fn start(&mut self, active: &[RecordBatch]) -> Result<(), TableError> {
+        let mut days = self.days.iter();
+        for batch in active {
+            let installs = moments(batch, "install_at")?;
+            let has_installed = flags(batch, "has_installed")?;
+            for (row, day) in days.by_ref().take(batch.num_rows()).enumerate() {
+                let is_install = has_installed.value(row);
+                let time = if is_install { installs[row] } else { day.first };
+                let start = Start { row: 0, time, is_install };
+                let known = &mut self.people[day.person as usize].start;
+                if start.is_before(known) {
+                    *known = start;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn touches(
+        &mut self,
+        batch: &RecordBatch,
+        settings: CohortSettings<'_>,
+        by_names: &mut Interner,
+    ) -> Result<(), TableError> {
+        let times = moments(batch, "timestamp")?;
+        let views = flags(batch, "is_view")?;
+        let values = by_names.column(&text(batch, settings.by)?, batch.num_rows());
+        self.newest = times.iter().copied().fold(self.newest, i64::max);
+        for (row, person) in self.people_of(batch)?.into_iter().enumerate() {
+            if let Some(person) = self.people.get_mut(person as usize) {
+                person.touch(times[row], views.value(row), values[row], settings.settings);
+            }
+        }
+        Ok(())
+    }
+
+    /// By row, [`NULL`] where the person never started.
+    fn people_of(&self, batch: &RecordBatch) -> Result<Vec<u32>, TableError> {
+        let mut met = (NOBODY, NULL);
+        let person = |identity: &Uuid| {
+            if *identity != met.0 {
+                let own = self.named.find(*identity);
+                met = (*identity, self.numbers.get(own as usize).copied().unwrap_or(NULL));
+            }
+            met.1
+        };
+        Ok(identities(batch)?.iter().map(person).collect())
+    }
+
+    /// Somebody who did one thing only.
+    fn alone(&mut self, time: i64) -> u32 {
+        let start = Start { row: 0, time, is_install: false };
+        self.people.push(Person { start, touch: LastTouch::NONE });
+        self.newest = self.newest.max(time);
+        narrow(self.people.len() - 1)
+    }
+}
+
+/// Number those who were active, whose days name identities before and people after; by number of
+/// an identity that of its person, and how many people there are.
+fn numbered(named: &Named, days: &mut [Day]) -> (Vec<u32>, usize) {
+    let persons = named.persons();
+    let mut numbers = vec![NULL; persons.len()];
+    let mut count = 0;
+    for day in days {
+        let number = &mut numbers[persons[day.person as usize] as usize];
+        if *number == NULL {
+            *number = narrow(count);
+            count += 1;
+        }
+        day.person = *number;
+    }
+    (persons.iter().map(|person| numbers[*person as usize]).collect(), count)
+}
+
+fn earned(batch: &RecordBatch, names: &mut Interner) -> Result<Vec<Earning>, TableError> {
+    let times = moments(batch, "timestamp")?;
+    let revenue = find(batch, "micros", ROLE)?;
+    let amounts = micros(revenue, "micros")?;
+    let currencies = names.column(&text(batch, "currency")?, batch.num_rows());
+    let earning = |row: usize| Earning {
+        time: times[row],
+        amount: revenue.is_valid(row).then_some((currencies[row], amounts[row])),
+    };
+    Ok((0..batch.num_rows()).map(earning).collect())
+}
+
+fn identities(batch: &RecordBatch) -> Result<Cow<'_, [Uuid]>, TableError> {
+    Uuids::new(batch, "identity").map(|ids| ids.all(batch.num_rows()))
+}
+
+/// Microseconds since 1970.
+fn moments<'a>(batch: &'a RecordBatch, name: &str) -> Result<Cow<'a, [i64]>, TableError> {
+    times(find(batch, name, ROLE)?.as_ref(), name, 0)
+}
+
+fn flags(batch: &RecordBatch, name: &str) -> Result<BooleanArray, TableError> {
+    booleans(find(batch, name, ROLE)?.as_ref(), name)
+}
+
+fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<Bytes<'a>, TableError> {
+    Bytes::text(find(batch, name, ROLE)?.as_ref(), name)
+}
