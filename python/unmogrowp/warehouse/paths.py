@@ -13,7 +13,7 @@ from unmogrowp.comparison import UNATTRIBUTED
 from unmogrowp.journeys import Journeys
 from unmogrowp.table import Table
 from unmogrowp.warehouse import credit
-from unmogrowp.warehouse.attribution import Question, attributed, summed, totals
+from unmogrowp.warehouse.attribution import Question, attributed, summed
 from unmogrowp.warehouse.intervals import Intervals, of_lost, shown, spread
 from unmogrowp.warehouse.money import by_currency, decimal_text
 from unmogrowp.warehouse.report import AttributionReport, Report, Row
@@ -44,12 +44,13 @@ def attribution(
     name = model.name
     # A bootstrap draws row by row.
     order = "path, currency, nulls" if intervals else None
-    found = Journeys.from_paths(_found(warehouse, span, question, order))
+    kept = _found(warehouse, span, question, order)
+    sums = _sums(kept)
+    found = Journeys.from_paths(_with_touches(kept))
     table = _compared(found, model, intervals).to_pyarrow()
-    # The last rows are those of conversions without touches, which the credits know.
+    # The last rows are those of conversions without touches, which are summed already.
     rows = [row for row in table.to_pylist() if row["channel"] != UNATTRIBUTED]
     rows = [row for row in rows if row[f"{name}_conversions"] or row[f"{name}_value"]]
-    sums = warehouse.rows(totals(span, question), question.values(span))
     micros = _micros(rows, f"{name}_value", attributed(sums))
     report: AttributionReport = {
         "model": name,
@@ -99,7 +100,7 @@ def paths(warehouse: Warehouse, span: Span, question: Question, *, limit: int) -
         it did not convert), `rate` and `value` by currency, those that converted most first;
         `total` of `paths`, `conversions`, `nulls` and `value` over all of them.
     """
-    kept = _found(warehouse, span, question)
+    kept = _with_touches(_found(warehouse, span, question))
     found = Journeys.from_paths(kept).to_paths().to_pyarrow()
     values = _values(kept)
     counts = {name: _sum(found, name) for name in ("conversions", "nulls")}
@@ -160,15 +161,47 @@ def _found(
     return warehouse.arrow(sql, question.values(span))
 
 
+def _with_touches(kept: "pa.Table") -> "pa.Table":
+    return kept.filter(_has_touches(kept))
+
+
+def _has_touches(kept: "pa.Table") -> "pa.ChunkedArray":
+    import pyarrow.compute as pc
+
+    return pc.greater(pc.list_value_length(kept["path"]), 0)
+
+
+def _sums(kept: "pa.Table") -> list[Row]:
+    """As `warehouse.attribution.totals`, without reading the credits again."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = ("is_attributed", "currency", "conversions", "micros")
+    columns = (
+        _has_touches(kept),
+        pc.fill_null(kept["currency"], ""),
+        kept["conversions"].cast(pa.int64()),
+        kept["value"],
+    )
+    rows = pa.table(dict(zip(names, columns, strict=True)))
+    rows = rows.filter(pc.field("conversions") > 0)
+    summed = rows.group_by(list(names[:2])).aggregate([(name, "sum") for name in names[2:]])
+    sums: list[Row] = summed.rename_columns(names).sort_by("currency").to_pylist()
+    return sums
+
+
 def _rows(span: Span, question: Question) -> str:
-    """Journeys that converted are in the credits, the others are kept beside them."""
+    """Journeys that converted are in the credits, the others are kept beside them.
+
+    A conversion without touches has an empty path.
+    """
     key = question.group_by
     path = f"arrayMap(x -> nullIf(nullIf(toString(x), ''), '{UNATTRIBUTED}'), {key}) AS path"
     opens = f"{span.where('last_touch')} AND rule_version = {{rule_version:UInt64}}"
     return (
         f"SELECT {path}, nullIf(toString(currency), '') AS currency, toFloat64(count()) AS "
         "conversions, toFloat64(0) AS nulls, toInt64(sum(value_micros)) AS value "
-        f"FROM credits FINAL WHERE {question.where(span)} AND notEmpty({key}) "
+        f"FROM credits FINAL WHERE {question.where(span)} "
         f"GROUP BY {key}, currency UNION ALL "
         f"SELECT {path}, NULL AS currency, toFloat64(0) AS conversions, "
         "toFloat64(count()) AS nulls, toInt64(0) AS value "

@@ -8,10 +8,7 @@ from unmogrowp.table import Table
 from unmogrowp.warehouse.store import Warehouse
 
 NIL = "toUUID('00000000-0000-0000-0000-000000000000')"
-KNOWN = (
-    "SELECT identity, argMax(person, version) AS person FROM persons "
-    "WHERE app_id = {app_id:String} GROUP BY identity"
-)
+KNOWN = "SELECT identity, person FROM persons FINAL WHERE app_id = {app_id:String}"
 # As a UUID a column would be built value by value.
 _KNOWN_AS_BYTES = (
     "SELECT UUIDToNum(identity) AS identity, UUIDToNum(person) AS person FROM persons FINAL "
