@@ -193,3 +193,46 @@ fn one_set_of_ids_is_one_identity_however_it_is_written_and_whoever_named_it() {
     let mixed = [ids(None, Some("d2"), None), ids(None, Some("gone"), Some(named))];
     assert_eq!(fresh.add(&mixed).unwrap().rows, [0, 0]);
 }
+
+/// Many whose leading bits are alike, at both ends and between them.
+fn some_uuid() -> impl Strategy<Value = Uuid> {
+    (prop::sample::select(vec![0, 1, 127, 254, 255_u8]), 0..4_u8, 1..9_u8).prop_map(
+        |(lead, next, rest)| {
+            let mut uuid = [rest; 16];
+            uuid[8..].fill(lead);
+            uuid[15] = next;
+            uuid
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn named_people_are_told_apart_in_whatever_order_they_come(
+        known in prop::collection::btree_map(some_uuid(), prop::option::of(some_uuid()), 0..40),
+        met in prop::collection::vec(some_uuid(), 0..60),
+        is_in_order in any::<bool>(),
+    ) {
+        let mut met = met;
+        if is_in_order {
+            met.sort_by_key(|uuid| u128::from_be_bytes(*uuid).rotate_left(64));
+        }
+        let persons = RecordBatch::try_from_iter_with_nullable([
+            ("identity", Arc::new(binary(known.keys().map(|uuid| Some(*uuid)))) as ArrayRef, false),
+            ("person", Arc::new(binary(known.values().copied())), true),
+        ])
+        .unwrap();
+        let mut named = Named::new(&[persons], met.len()).unwrap();
+        let numbers: Vec<u32> = met.iter().map(|uuid| named.own(*uuid)).collect();
+        let person = |uuid: Uuid| known.get(&uuid).copied().flatten().unwrap_or(uuid);
+        for (uuid, number) in met.iter().zip(&numbers) {
+            prop_assert_eq!(named.find(*uuid), *number);
+            for (other, their) in met.iter().zip(&numbers) {
+                prop_assert_eq!(uuid == other, number == their);
+                let of = |number: &u32| named.persons()[*number as usize];
+                prop_assert_eq!(person(*uuid) == person(*other), of(number) == of(their));
+            }
+        }
+        prop_assert_eq!(named.find([77; 16]), NULL);
+    }
+}
