@@ -32,6 +32,9 @@ STOP_WAIT_S = 8.5
 STORE_STOP_S = 5.0
 BACKOFF_MAX_S = 5.0
 STEADY_S = 10.0
+# The C library gives blocks back to the system that the next request needs again, until it has
+# seen larger ones. What somebody set already stays.
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
 ROLES = {"all": ("store", "ingest"), "ingest": ("ingest",), "store": ("store",)}
 
 
@@ -88,7 +91,12 @@ class Keeper:
 
     def _run(self) -> None:
         command = [sys.executable, "-m", f"unmogrowp.server.{self.name}"]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own module
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**MEMORY, **os.environ},
+        )
         self._process = process
         if self._stopping.is_set():
             process.terminate()
