@@ -6,7 +6,7 @@ from unmogrowp import _core
 from unmogrowp.cohorts import Cohorts
 from unmogrowp.journeys import Duration
 from unmogrowp.table import Table
-from unmogrowp.warehouse.persons import NIL, known_table
+from unmogrowp.warehouse.persons import KNOWN, NIL, known_table
 from unmogrowp.warehouse.schema import IS_TOUCH, NEVER
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
@@ -15,7 +15,7 @@ from unmogrowp.warehouse.store import Warehouse
 KEYS = ("source", "campaign", "adset", "creative")
 
 _APP = "app_id = {app_id:String}"
-_NOBODIES = f"SELECT identity FROM persons FINAL WHERE {_APP} AND person = {NIL}"
+_NOBODIES = f"SELECT identity FROM ({KNOWN}) WHERE person = {NIL}"
 # As a UUID a column would be built value by value.
 _IDENTITY = "UUIDToNum(e.identity) AS identity"
 _ACTIVE = (

@@ -11,8 +11,7 @@ NIL = "toUUID('00000000-0000-0000-0000-000000000000')"
 KNOWN = "SELECT identity, person FROM persons FINAL WHERE app_id = {app_id:String}"
 # As a UUID a column would be built value by value.
 _KNOWN_AS_BYTES = (
-    "SELECT UUIDToNum(identity) AS identity, UUIDToNum(person) AS person FROM persons FINAL "
-    "WHERE app_id = {app_id:String}"
+    f"SELECT UUIDToNum(identity) AS identity, UUIDToNum(person) AS person FROM ({KNOWN})"
 )
 
 

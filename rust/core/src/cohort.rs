@@ -166,6 +166,12 @@ impl Start {
     fn is_before(&self, other: &Self) -> bool {
         (!self.is_install, self.time, self.row) < (!other.is_install, other.time, other.row)
     }
+
+    fn take(&mut self, other: Self) {
+        if other.is_before(self) {
+            *self = other;
+        }
+    }
 }
 
 /// Who each event is about, and all who started.
@@ -241,7 +247,10 @@ impl People {
             let is_install = events.what[row] == What::Install;
             let start = Start { row: narrow(row), time: events.times[row], is_install };
             let number = numbers.of(*key, narrow(people.len()));
-            Person::start(&mut people, number, start);
+            match people.get_mut(number as usize) {
+                None => people.push(Person::new(start)),
+                Some(person) => person.start.take(start),
+            }
         }
         let of_row: Vec<u32> = keys.iter().map(|key| numbers.get(*key)).collect();
         for (row, number) in of_row.iter().enumerate().filter(|(row, _)| events.is_touch(*row)) {
@@ -255,13 +264,8 @@ impl People {
 }
 
 impl Person {
-    /// The person numbered `number`, who may be the next one to come, may have started then.
-    fn start(people: &mut Vec<Self>, number: u32, start: Start) {
-        match people.get_mut(number as usize) {
-            None => people.push(Self { start, touch: LastTouch::NONE }),
-            Some(known) if start.is_before(&known.start) => known.start = start,
-            Some(_) => {}
-        }
+    fn new(start: Start) -> Self {
+        Self { start, touch: LastTouch::NONE }
     }
 
     /// Take a touch of a person whose start is known.
@@ -333,8 +337,11 @@ impl<'a> Report<'a> {
         let CohortSettings { days, started, .. } = settings;
         let seen = vec![false; starts.len() * days.len()];
         let (users, money) = (BTreeMap::new(), BTreeMap::new());
-        let mut report = Self { days, started, newest, starts, seen, users, money };
-        report.count();
+        let mut report = Self { days, started, newest, starts: Vec::new(), seen, users, money };
+        for (start, cohort) in &starts {
+            report.count(start, *cohort);
+        }
+        report.starts = starts;
         report
     }
 
@@ -342,23 +349,20 @@ impl<'a> Report<'a> {
         (self.started.0..self.started.1).contains(&start.time)
     }
 
-    /// Whether `day` has passed for someone who started then.
-    fn counts(&self, start: &Start, day: u32) -> bool {
-        elapsed_days(start.time, self.newest) >= i128::from(day)
+    /// Whoever is so many days old counts for those days.
+    fn age(&self, start: &Start) -> i128 {
+        elapsed_days(start.time, self.newest)
     }
 
-    fn count(&mut self) {
-        let Self { days, started, newest, starts, users, .. } = self;
-        let (first, next) = *started;
-        for (start, cohort) in
-            starts.iter().filter(|(start, _)| (first..next).contains(&start.time))
-        {
-            let age = elapsed_days(start.time, *newest);
-            let users = users.entry(*cohort).or_insert_with(|| (*days).into());
-            users.count += 1;
-            for (sum, day) in users.counting.iter_mut().zip(*days) {
-                *sum += i64::from(age >= i128::from(*day));
-            }
+    fn count(&mut self, start: &Start, cohort: Cohort) {
+        if !self.is_wanted(start) {
+            return;
+        }
+        let age = self.age(start);
+        let users = self.users.entry(cohort).or_insert_with(|| self.days.into());
+        users.count += 1;
+        for (sum, day) in users.counting.iter_mut().zip(self.days) {
+            *sum += i64::from(age >= i128::from(*day));
         }
     }
 
@@ -384,8 +388,9 @@ impl<'a> Report<'a> {
     }
 
     fn earn(&mut self, key: (Cohort, u32), start: &Start, day: i128, micros: i64) {
+        let age = self.age(start);
         for (index, wanted) in self.days.iter().enumerate() {
-            let is_counting = self.counts(start, *wanted);
+            let is_counting = age >= i128::from(*wanted);
             let money = self.money.entry(key).or_insert_with(|| self.days.into());
             if i128::from(*wanted) >= day {
                 money.revenue[index] += i128::from(micros);

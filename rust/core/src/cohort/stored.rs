@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use arrow_array::{Array, BooleanArray, RecordBatch};
 
-use super::{CohortSettings, LastTouch, Person, Report, Start};
+use super::{CohortSettings, Person, Report, Start};
 use crate::column::{Bytes, Interner, NULL, TableError, booleans, find, micros, narrow, times};
 use crate::identity::{NOBODY, Named, Uuid, Uuids};
 use crate::journey::Effort;
@@ -105,18 +105,13 @@ impl Crowd {
         let mut days: Vec<Day> = Vec::with_capacity(rows);
         for batch in active {
             let (firsts, lasts) = (moments(batch, "first_at")?, moments(batch, "last_at")?);
-            let mut met = (NOBODY, NULL);
-            for (row, identity) in identities(batch)?.iter().enumerate() {
-                // Rows of one identity come together where they are stored by it.
-                if *identity != met.0 {
-                    met = (*identity, named.own(*identity));
-                }
-                days.push(Day { person: met.1, first: firsts[row], last: lasts[row] });
+            for (row, person) in numbers_of(batch, |id| named.own(id))?.into_iter().enumerate() {
+                days.push(Day { person, first: firsts[row], last: lasts[row] });
             }
         }
         let (numbers, count) = numbered(&named, &mut days);
         let none = Start { row: 0, time: i64::MAX, is_install: false };
-        let people = vec![Person { start: none, touch: LastTouch::NONE }; count];
+        let people = vec![Person::new(none); count];
         let newest = days.iter().map(|day| day.last).max().unwrap_or(i64::MIN);
         let mut crowd = Self { named, numbers, people, days, newest };
         crowd.start(active)?;
@@ -132,10 +127,7 @@ impl Crowd {
                 let is_install = has_installed.value(row);
                 let time = if is_install { installs[row] } else { day.first };
                 let start = Start { row: 0, time, is_install };
-                let known = &mut self.people[day.person as usize].start;
-                if start.is_before(known) {
-                    *known = start;
-                }
+                self.people[day.person as usize].start.take(start);
             }
         }
         Ok(())
@@ -161,21 +153,16 @@ impl Crowd {
 
     /// By row, [`NULL`] where the person never started.
     fn people_of(&self, batch: &RecordBatch) -> Result<Vec<u32>, TableError> {
-        let mut met = (NOBODY, NULL);
-        let person = |identity: &Uuid| {
-            if *identity != met.0 {
-                let own = self.named.find(*identity);
-                met = (*identity, self.numbers.get(own as usize).copied().unwrap_or(NULL));
-            }
-            met.1
-        };
-        Ok(identities(batch)?.iter().map(person).collect())
+        numbers_of(batch, |identity| {
+            let own = self.named.find(identity);
+            self.numbers.get(own as usize).copied().unwrap_or(NULL)
+        })
     }
 
     /// Somebody who did one thing only.
     fn alone(&mut self, time: i64) -> u32 {
         let start = Start { row: 0, time, is_install: false };
-        self.people.push(Person { start, touch: LastTouch::NONE });
+        self.people.push(Person::new(start));
         self.newest = self.newest.max(time);
         narrow(self.people.len() - 1)
     }
@@ -210,8 +197,20 @@ fn earned(batch: &RecordBatch, names: &mut Interner) -> Result<Vec<Earning>, Tab
     Ok((0..batch.num_rows()).map(earning).collect())
 }
 
-fn identities(batch: &RecordBatch) -> Result<Cow<'_, [Uuid]>, TableError> {
-    Uuids::new(batch, "identity").map(|ids| ids.all(batch.num_rows()))
+/// By row, asked once for rows of one identity, which come together where they are stored by it.
+fn numbers_of(
+    batch: &RecordBatch,
+    mut number: impl FnMut(Uuid) -> u32,
+) -> Result<Vec<u32>, TableError> {
+    let identities = Uuids::new(batch, "identity")?.all(batch.num_rows());
+    let mut met = (NOBODY, NULL);
+    let of = |identity: &Uuid| {
+        if *identity != met.0 {
+            met = (*identity, number(*identity));
+        }
+        met.1
+    };
+    Ok(identities.iter().map(of).collect())
 }
 
 /// Microseconds since 1970.

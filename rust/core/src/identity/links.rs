@@ -200,8 +200,8 @@ fn links_of(graph: &Graph, seen: &[Sight]) -> Vec<Link> {
             let link = &mut links[*node as usize];
             if link.identity == NULL {
                 let person = if is_shared(*node) { NULL } else { graph.person_of(number) };
-                *link = Link { identity: number, app: identity.app, person, ..*link };
-                link.kind = small(kind);
+                let (app, kind) = (identity.app, small(kind));
+                *link = Link { identity: number, app, kind, person, ..*link };
             }
             link.first_us = link.first_us.min(sight.first.time);
             link.events += sight.events;

@@ -293,12 +293,15 @@ pub struct Effort<'a> {
     pub salt: u64,
 }
 
+#[cfg(test)]
 impl<'a> Effort<'a> {
     /// On the calling thread only.
-    pub fn alone(stop: &'a AtomicBool) -> Self {
+    pub(crate) fn alone(stop: &'a AtomicBool) -> Self {
         Self { threads: 1, stop, salt: 0 }
     }
+}
 
+impl Effort<'_> {
     /// The next of `count` pieces of work that no thread has `taken`; none once it was stopped.
     pub(crate) fn claim(&self, taken: &AtomicUsize, count: usize) -> Option<usize> {
         let piece = taken.fetch_add(1, Ordering::Relaxed);
