@@ -9,6 +9,7 @@ __all__ = [
     "__version__",
     "Batch",
     "Batches",
+    "Certificate",
     "Graph",
     "Intake",
     "Journeys",
@@ -118,6 +119,16 @@ class Batches:
     def values(self, /, name: str, rows: int | None = None) -> list[Any]:
         """
         The values of one column as Python objects; `rows` stops early.
+        """
+
+@final
+class Certificate:
+    """
+    A certificate chain and its private key.
+    """
+    def __new__(cls, /, chain: bytes, key: bytes) -> Certificate:
+        """
+        Read both from PEM; `ValueError` where that cannot be, or they do not belong together.
         """
 
 @final
@@ -258,10 +269,12 @@ class Listener:
         connections_max: int,
         body_bytes_max: int,
         body_seconds: int,
+        certificate: Certificate | None = None,
     ) -> Listener:
         """
         Listen on `host` and `port`. `gate(key, address)` gives the app's id, the key's id and
         whether addresses are cut, or raises `Refused`; its answers are believed for 0.8 s.
+        With a certificate, connections are TLS.
         """
     def close(self, /) -> None:
         """
@@ -271,6 +284,10 @@ class Listener:
     def port(self, /) -> int:
         """
         The port it listens on.
+        """
+    def renew(self, /, certificate: Certificate) -> None:
+        """
+        Greet new connections with another certificate; those that are open keep theirs.
         """
 
 @final

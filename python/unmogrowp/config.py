@@ -80,9 +80,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listener: Literal["litestar", "native"] = "litestar"
     """`native`: events are taken on `ingest_port` too, by a listener without Python."""
     ingest_port: Port = 8001
+    ingest_certificate: Path | None = None
+    """A PEM chain: the native listener speaks TLS, with the key beside it."""
+    ingest_certificate_key: Path | None = None
     spool: Spool = Spool()
     limits: Limits = Limits()
     warehouse: WarehouseSettings = WarehouseSettings()
+
+    def __post_init__(self) -> None:
+        names = ("ingest_certificate", "ingest_certificate_key")
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) == 1:
+            (missing,) = set(names) - set(given)
+            raise ValueError(f"`{given[0]}` is set and `{missing}` is not\nhint: set both, or none")
+        if given and self.listener != "native":
+            raise ValueError(f"`{given[0]}` needs `listener = native`\nhint: or put a proxy before")
 
     @property
     def warehouse_dsn(self) -> str:
@@ -256,7 +268,7 @@ class _Layers:
 def _path(_kind: type, value: object) -> Path:
     """Paths are the only settings that msgspec has no form for."""
     if not isinstance(value, str) or not value:
-        raise ValueError("expected the name of a directory")
+        raise ValueError("expected the name of a file or directory")
     return Path(value)
 
 

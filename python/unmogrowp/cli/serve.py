@@ -4,6 +4,15 @@ import argparse
 
 from unmogrowp.cli.options import Commands, add_command, add_json, add_place, settings_of
 
+FLAGS = (
+    "host",
+    "port",
+    "listener",
+    "ingest_port",
+    "ingest_certificate",
+    "ingest_certificate_key",
+)
+
 
 def add(commands: Commands) -> None:
     """Add the command."""
@@ -26,6 +35,11 @@ def add(commands: Commands) -> None:
         type=int,
         help="port of the native listener, 0 for any free one (default: 8001)",
     )
+    for flag, what in (
+        ("--ingest-certificate", "PEM chain, for TLS on the port of the native listener"),
+        ("--ingest-certificate-key", "PEM private key of that certificate"),
+    ):
+        parser.add_argument(flag, metavar="FILE", help=what)
     parser.add_argument(
         "--role",
         choices=("all", "ingest", "store"),
@@ -38,7 +52,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve; the exit code is the supervisor's."""
-    settings = settings_of(options, "host", "port", "listener", "ingest_port")
+    settings = settings_of(options, *FLAGS)
     from unmogrowp.server import supervisor
 
     return int(supervisor.serve(settings, role=options.role, as_json=options.json))

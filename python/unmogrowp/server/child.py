@@ -25,6 +25,7 @@ class Orders(msgspec.Struct, frozen=True):
     host: str
     port: int
     ingest_port: int | None
+    ingest_certificate: tuple[str, str] | None
     token: str
     dsn: str
     spool_bytes_max: int | None

@@ -6,7 +6,6 @@ import resource
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import replace
 
 import uvloop
 from granian.constants import Interfaces
@@ -22,7 +21,7 @@ from unmogrowp.server.auth import Access
 from unmogrowp.server.bridge import Body, Bridge
 from unmogrowp.server.child import Orders, receive_orders, report_ready
 from unmogrowp.server.front import Front
-from unmogrowp.server.gate import Gate
+from unmogrowp.server.native import NativeListener
 from unmogrowp.server.services import Services
 
 WATCH_S = 1.0
@@ -63,11 +62,11 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
     bridge = Bridge(intake, Body(orders.limits["body_bytes"], orders.limits[BODY_SECONDS]))
     services = Services(bridge, access, orders.home)
     connections_max = _make_room()
-    listener = None
+    native = None
     if orders.ingest_port is not None:
         # Most come to the port that is made for many.
-        connections_max -= (for_listener := connections_max * 7 // 8)
-        listener = _listen(orders, orders.ingest_port, catalog, services, for_listener)
+        connections_max -= (for_native := connections_max * 7 // 8)
+        native = NativeListener(orders, orders.ingest_port, catalog, services, for_native)
     server = Server(
         Front(services, app.build(services), app.CORS),
         address=orders.host,
@@ -86,39 +85,29 @@ async def _serve(orders: Orders, intake: _core.Intake) -> None:
     serving = asyncio.create_task(server.serve())
     await _listening(orders, serving)
     report_ready()
-    await _ended(ending, serving, bridge)
-    if listener is not None:
-        await asyncio.to_thread(listener.close)
+    await _ended(ending, serving, bridge, native)
+    if native is not None:
+        await asyncio.to_thread(native.close)
     server.stop()
     await serving
 
 
-async def _ended(ending: asyncio.Event, serving: "asyncio.Task[None]", bridge: Bridge) -> None:
+async def _ended(
+    ending: asyncio.Event,
+    serving: "asyncio.Task[None]",
+    bridge: Bridge,
+    native: NativeListener | None,
+) -> None:
     """Return once the process is told to end, or has to."""
     while not ending.is_set() and not serving.done():
         with suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), WATCH_S)
+        if native is not None:
+            native.keep_fresh()
         if bridge.is_broken():
             # The commit thread is gone: end, so that the supervisor starts a sound process.
             log.error("the spool takes no more commits, ending")
             return
-
-
-def _listen(
-    orders: Orders, port: int, catalog: Catalog, services: Services, connections_max: int
-) -> _core.Listener:
-    """The native listener around the same intake and the same keys."""
-    # It believes an answer as long as a ring does, so this one must not believe it before.
-    access = replace(services.access, ring=KeyRing(catalog, fresh_s=0.0))
-    return _core.Listener(
-        services.bridge.intake,
-        Gate(access),
-        host=orders.host,
-        port=port,
-        connections_max=connections_max,
-        body_bytes_max=orders.limits["body_bytes"],
-        body_seconds=orders.limits[BODY_SECONDS],
-    )
 
 
 def _make_room() -> int:

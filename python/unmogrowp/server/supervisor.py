@@ -24,6 +24,7 @@ from unmogrowp.config import LAYOUT, Settings
 from unmogrowp.errors import UnmogrowpError
 from unmogrowp.pipeline.backup import Staging
 from unmogrowp.server import logs
+from unmogrowp.server.certificate import CertificateFiles
 from unmogrowp.server.child import READY, Orders
 
 START_WAIT_S = 5.0
@@ -139,11 +140,12 @@ def serve(settings: Settings, *, role: str = "all", as_json: bool = False) -> in
         try:
             if not _all_ready(keepers, stop):
                 return 0 if stop.is_set() else 1
-            url = _url(settings.host, ports.api)
+            url = _url("http", settings.host, ports.api)
             if url is not None:
                 stack.callback((home / "server.json").unlink, missing_ok=True)
                 _leave_address(home / "server.json", url, token)
-            _announce(url, _url(settings.host, ports.ingest), as_json=as_json)
+            scheme = "http" if settings.ingest_certificate is None else "https"
+            _announce(url, _url(scheme, settings.host, ports.ingest), as_json=as_json)
             stop.wait()
             return 0
         finally:
@@ -272,6 +274,7 @@ def _orders(settings: Settings, home: Path, ports: Ports, token: str) -> Orders:
         host=settings.host,
         port=ports.api or 0,
         ingest_port=ports.ingest,
+        ingest_certificate=_certificate(settings) if ports.ingest is not None else None,
         token=token,
         dsn=settings.warehouse.dsn or f"chdb://{home / 'warehouse'}",
         spool_bytes_max=settings.spool.bytes_max,
@@ -280,6 +283,15 @@ def _orders(settings: Settings, home: Path, ports: Ports, token: str) -> Orders:
         ids_window_s=settings.spool.ids_window_s,
         limits=msgspec.to_builtins(settings.limits),
     )
+
+
+def _certificate(settings: Settings) -> tuple[str, str] | None:
+    """The files of the listener's certificate, which can be used."""
+    chain, key = settings.ingest_certificate, settings.ingest_certificate_key
+    if chain is None or key is None:
+        return None
+    CertificateFiles(chain, key).read()
+    return str(chain.absolute()), str(key.absolute())
 
 
 class Stop:
@@ -314,12 +326,12 @@ def _all_ready(keepers: list[Keeper], stop: Stop) -> bool:
     return False
 
 
-def _url(host: str, port: int | None) -> str | None:
+def _url(scheme: str, host: str, port: int | None) -> str | None:
     if port is None:
         return None
     # A client cannot connect to "every address"; the loopback is one of them.
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"
 
 
 def _leave_address(path: Path, url: str, token: str) -> None:

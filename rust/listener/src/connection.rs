@@ -13,6 +13,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::pin;
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::reply::{self, Reply};
 use crate::route;
+use crate::tls;
 use crate::worker::{Local, Worker};
 
 /// How long the head of a request may take, and a connection be silent.
@@ -43,7 +45,25 @@ pub(crate) async fn serve(
     peer: IpAddr,
     stopping: watch::Receiver<bool>,
 ) {
-    let Ok(Some(is_http2)) = timeout(HEAD_PATIENCE, speaks_http2(&stream)).await else { return };
+    let shared = worker.shared.clone();
+    if let Some(tls) = &shared.tls {
+        let Ok(Ok(stream)) = timeout(HEAD_PATIENCE, tls.greet(stream)).await else { return };
+        let is_http2 = tls::speaks_http2(&stream);
+        speak(worker, stream, is_http2, peer, stopping).await;
+    } else {
+        let found = timeout(HEAD_PATIENCE, speaks_http2(&stream)).await;
+        let Ok(Some(is_http2)) = found else { return };
+        speak(worker, stream, is_http2, peer, stopping).await;
+    }
+}
+
+async fn speak(
+    worker: Rc<Worker>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    is_http2: bool,
+    peer: IpAddr,
+    stopping: watch::Receiver<bool>,
+) {
     let service = service_fn(|request| {
         let worker = worker.clone();
         async move { Ok::<_, Infallible>(respond(&worker, peer, request).await) }

@@ -13,6 +13,7 @@ mod key;
 mod reply;
 mod request_id;
 mod route;
+mod tls;
 mod waiting;
 mod worker;
 
@@ -28,6 +29,8 @@ use unmogrowp_intake::{Intake, Outbox};
 
 pub use gate::{Gate, Pass};
 use request_id::RequestIds;
+use tls::Tls;
+pub use tls::{Certificate, TlsError};
 
 /// How a listener is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ struct Shared {
     intake: Arc<Intake>,
     gate: Arc<dyn Gate>,
     settings: Settings,
+    /// None: connections are plain.
+    tls: Option<Tls>,
     request_ids: RequestIds,
     /// Secret of the hash that keys are known by.
     seed: [u64; 2],
@@ -57,18 +62,20 @@ struct Shared {
 /// A running listener. Closed when dropped.
 pub struct Listener {
     address: SocketAddr,
+    shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     workers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Listener {
-    /// Serve an intake on an address; port 0 picks a free one.
+    /// Serve an intake on an address; port 0 picks a free one. With a certificate, over TLS.
     ///
     /// # Errors
     /// The address is taken or not ours, or the system has no thread or descriptor left.
     pub fn open(
         address: SocketAddr,
         settings: Settings,
+        certificate: Option<Certificate>,
         intake: Arc<Intake>,
         gate: Arc<dyn Gate>,
     ) -> io::Result<Self> {
@@ -79,17 +86,18 @@ impl Listener {
             intake,
             gate,
             settings,
+            tls: certificate.map(Tls::new),
             request_ids: RequestIds::new(),
             seed: [gate::random(), gate::random()],
             arriving: AtomicUsize::new(0),
         });
         let (stop, stopping) = watch::channel(false);
-        let listener = Self { address, stop, workers: Mutex::default() };
+        let listener = Self { address, shared, stop, workers: Mutex::default() };
         let mut deal = Vec::new();
         for number in 0..settings.threads.max(1) {
             let (sender, incoming) = mpsc::unbounded_channel();
             deal.push(sender);
-            let (shared, stopping) = (shared.clone(), stopping.clone());
+            let (shared, stopping) = (listener.shared.clone(), stopping.clone());
             let outbox = Arc::new(Outbox::new()?);
             let runtime = worker::runtime()?;
             let run = move || runtime.block_on(worker::run(shared, outbox, incoming, stopping));
@@ -104,6 +112,13 @@ impl Listener {
 
     fn keep(&self, thread: JoinHandle<()>) {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+
+    /// Greet new connections with another certificate. Nothing is done where none was given.
+    pub fn renew(&self, certificate: Certificate) {
+        if let Some(tls) = &self.shared.tls {
+            tls.renew(certificate);
+        }
     }
 
     /// Where it listens.

@@ -48,7 +48,7 @@ mod _core {
         Journeys, duration_us, journeys, journeys_from_paths, journeys_of_events,
     };
     #[pymodule_export]
-    use crate::listener::Listener;
+    use crate::listener::{Certificate, Listener};
     #[pymodule_export]
     use crate::pieces::Pieces;
     #[pymodule_export]
