@@ -6,9 +6,15 @@ PY := $(VENV)/bin/python
 CARGO := cargo
 PROFILE := quick
 SEED := 11
+FUZZ := parse paths decompress rows
+FUZZ_SECONDS := 600
+FUZZ_CORPUS := rust/fuzz/corpus
+# The sanitizer is not stable yet; whatever compiler is here has it.
+CARGO_FUZZ = RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=target/fuzz .tools/bin/cargo-fuzz fuzz
+FUZZ_DIR := --fuzz-dir rust/fuzz
 
-.PHONY: help demo test check chaos proofs bench build develop stubs notebook lock test-rust \
-        test-python clean start-infra
+.PHONY: help demo test check chaos proofs fuzz fuzz-corpus bench build develop stubs notebook lock test-rust \
+        test-python test-fuzz clean start-infra
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,7 +31,7 @@ develop: $(VENV)/.installed ## build the extension in place
 demo: develop ## start a server on embedded stores, send it real traffic, print the report
 	$(VENV)/bin/unmogrowp demo
 
-test: test-rust test-python ## every test
+test: test-rust test-python test-fuzz ## every test
 
 test-rust:
 	$(CARGO) test --locked --workspace --profile $(PROFILE) --quiet
@@ -33,8 +39,12 @@ test-rust:
 test-python: develop
 	$(PY) -m pytest --quiet
 
+test-fuzz: ## a quarter of a minute of each fuzz target
+	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=15
+
 check: develop ## formatting, lints, types, stubs, layers, tidiness
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path rust/fuzz/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets --profile $(PROFILE) --quiet -- -D warnings
 	$(VENV)/bin/ruff check --quiet
 	$(VENV)/bin/ruff format --check --quiet
@@ -51,6 +61,26 @@ proofs: ## 100,000 schedules of the spool; the parser beside serde_json on 2 mil
 		whatever_breaks
 	PROOFS=150 $(CARGO) test --locked -p unmogrowp-core --profile $(PROFILE) --quiet \
 		--test parse_oracle
+
+.tools/bin/cargo-fuzz:
+	$(CARGO) install cargo-fuzz --version 0.13.2 --locked --quiet --root .tools
+
+$(FUZZ_CORPUS)/.unpacked: $(FUZZ_CORPUS).tar.xz
+	mkdir -p $(FUZZ_CORPUS)
+	tar --extract --xz --file $< --directory $(FUZZ_CORPUS)
+	touch $@
+
+fuzz: .tools/bin/cargo-fuzz $(FUZZ_CORPUS)/.unpacked ## each fuzz target for ten minutes, from what was found before
+	for target in $(FUZZ); do \
+		ASAN_OPTIONS=malloc_context_size=2:quarantine_size_mb=4 $(CARGO_FUZZ) run $(FUZZ_DIR) \
+			$$target -- -dict=rust/fuzz/json.dict -max_len=4096 -timeout=20 \
+			-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 || exit 1; \
+	done
+
+fuzz-corpus: fuzz ## keep of what the fuzz targets found what reaches the most with the least
+	for target in $(FUZZ); do $(CARGO_FUZZ) cmin $(FUZZ_DIR) $$target || exit 1; done
+	tar --create --xz --file $(FUZZ_CORPUS).tar.xz --directory $(FUZZ_CORPUS) \
+		--sort=name --mtime=@0 --owner=0 --group=0 $(FUZZ)
 
 bench: build ## every gate, on the wheel that ships: claim, measured, margin
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --reinstall --no-deps --no-index \

@@ -7,19 +7,12 @@ use arrow_array::types::Int32Type;
 use arrow_array::{Array, RecordBatch};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use unmogrowp_core::limits::Limits;
-use unmogrowp_core::parse::{Context, Parsed, is_nobody, money, pack, parse, time};
+use unmogrowp_core::parse::{is_nobody, money, parse, time};
 use unmogrowp_core::reject::{Code, Reject};
-use unmogrowp_core::row;
 use unmogrowp_core::schema::at;
 
-/// What events without an id get.
-const MINTED: [u8; 16] = [9; 16];
-
-fn context() -> Context<'static> {
-    // As deep as `serde_json` goes, so that depth is no reason to differ.
-    Context { limits: Limits { depth: 100, ..Limits::default() }, ..Context::default() }
-}
+mod oracle;
+use oracle::{check_books, check_line, context};
 
 /// So many cases, and with `PROOFS=200` two hundred times as many.
 fn times(cases: u32) -> u32 {
@@ -118,65 +111,6 @@ fn soup() -> impl Strategy<Value = String> {
         1 => format!("{{\"a\":[\"{}\"]}}", tokens.concat()),
         _ => tokens.concat(),
     })
-}
-
-/// Whether we and `serde_json` say the same of one line.
-fn check_line(line: &[u8]) {
-    // The first record keeps the body from being anything but lines.
-    let body = [b"{}\n", line].concat();
-    let parsed = parse(&body, &context()).unwrap();
-    check_books(&body, &parsed);
-    let theirs = serde_json::from_slice::<Value>(line);
-    let too_big = theirs.as_ref().is_err_and(|e| e.to_string().contains("out of range"));
-    let ours = parsed.rejects.iter().find(|reject| reject.index == 1).map(|one| one.code);
-    if parsed.received == 1 {
-        assert!(line.trim_ascii().is_empty());
-    } else if !too_big {
-        let refused = matches!(ours, Some(Code::InvalidJson | Code::InvalidUtf8));
-        assert_eq!(theirs.is_err(), refused, "{theirs:?}: {ours:?}");
-        if let Ok(value) = theirs {
-            assert_eq!(!value.is_object(), ours == Some(Code::NotAnObject));
-        }
-        assert_eq!(std::str::from_utf8(line).is_err(), ours == Some(Code::InvalidUtf8));
-    }
-}
-
-/// Every record is in exactly one table and its place lies in the body.
-fn check_books(body: &[u8], parsed: &Parsed) {
-    let mut indexes = parsed.indexes.clone();
-    indexes.extend(parsed.rejects.iter().map(|reject| reject.index));
-    indexes.sort_unstable();
-    assert_eq!(indexes, (0..parsed.received).collect::<Vec<_>>());
-    assert_eq!(parsed.events.num_rows(), parsed.indexes.len());
-    for reject in &parsed.rejects {
-        assert!(reject.start < reject.stop && reject.stop <= body.len() as u64);
-    }
-    check_rows(body, parsed);
-}
-
-/// What is packed for the spool is what the columns hold, with and without some of the rows.
-fn check_rows(body: &[u8], parsed: &Parsed) {
-    let packed = pack(body, &context(), &|| MINTED).unwrap();
-    assert_eq!((packed.received, &packed.rejects), (parsed.received, &parsed.rejects));
-    let others = |events: &RecordBatch| {
-        events.project(&(1..events.num_columns()).collect::<Vec<_>>()).unwrap()
-    };
-    let rows = parsed.events.num_rows();
-    for without in [vec![], (0..rows).step_by(3).collect::<Vec<_>>()] {
-        let mut payload = vec![row::ROWS_VERSION];
-        packed.rows.runs(&without).for_each(|run| payload.extend_from_slice(&run.unwrap().1));
-        let stored = row::decode(&payload).unwrap();
-        let mut kept = (0..rows).filter(|row| !without.contains(row));
-        for (at, row) in kept.by_ref().enumerate() {
-            let (found, expected) = (stored.slice(at, 1), parsed.events.slice(row, 1));
-            assert_eq!(others(&found), others(&expected));
-            let (found, given) = (found.column(0), expected.column(0));
-            let id = found.as_fixed_size_binary().value(0);
-            let given = given.is_valid(0).then(|| given.as_fixed_size_binary().value(0));
-            assert_eq!(id, given.unwrap_or(&MINTED));
-        }
-        assert_eq!(stored.num_rows(), rows - without.len());
-    }
 }
 
 fn label(events: &RecordBatch, column: usize, row: usize) -> Option<String> {

@@ -1,0 +1,43 @@
+//! Every kernel finds what its twin in plain Rust finds.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use unmogrowp_scan::{Index, Isa, ROWS, string_end, uuid, uuids};
+
+fuzz_target!(|bytes: &[u8]| {
+    let plain = Isa::supported().last().expect("plain Rust is always there");
+    let (mut expected, mut found) = (Index::default(), Index::default());
+    let spans = spans(bytes);
+    for isa in Isa::supported() {
+        // The second time over what the first left behind.
+        for base in [0, 7] {
+            expected.fill(plain, bytes, base);
+            found.fill(isa, bytes, base);
+            assert_eq!(found.quotes, expected.quotes, "{isa:?}");
+            assert_eq!(found.lines, expected.lines, "{isa:?}");
+        }
+        let mut out = [[0x5a; 16]; ROWS];
+        let good = uuids(isa, bytes, &spans, u64::MAX, &mut out);
+        for (row, &(start, stop)) in spans.iter().enumerate() {
+            let text = bytes.get(start as usize..stop as usize);
+            let value = text.and_then(uuid);
+            assert_eq!(good >> row & 1 == 1, value.is_some(), "{isa:?} {text:?}");
+            assert_eq!(out[row], value.unwrap_or([0x5a; 16]), "{isa:?} {text:?}");
+        }
+    }
+    for start in [0, bytes.len() / 2, bytes.len()] {
+        let special = |&byte: &u8| byte == b'"' || byte == b'\\' || byte < 0x20;
+        let end = bytes[start..].iter().position(special).map_or(bytes.len(), |at| start + at);
+        assert_eq!(string_end(bytes, start), end);
+    }
+});
+
+/// Where UUIDs might lie: the length of one at the first places, and spans that the bytes name.
+fn spans(bytes: &[u8]) -> [(u32, u32); ROWS] {
+    let named = |row: usize| u32::from(bytes.get(row).copied().unwrap_or(0));
+    std::array::from_fn(|row| {
+        let start = row as u32;
+        if row % 4 == 3 { (named(row), named(row + 1)) } else { (start, start + 36) }
+    })
+}
