@@ -1,13 +1,19 @@
-//! The parser beside `serde_json` reading the same lines into a borrowed struct, by CPU time.
+//! The parser beside Rust's JSON libraries reading the same lines, by CPU time.
 //!
 //!     python benches/corpus.py OUT 60000
 //!     cargo run --release -p unmogrowp-core --example parse_speed -- \
-//!         OUT/mixed.ndjson [BODY_BYTES [PAIRS]]
+//!         OUT/mixed.ndjson [BODY_BYTES [ROUNDS [NAME]]]
 //!
-//! `serde_json` only decodes: it builds no columns, checks no value and types no id. Both run
-//! interleaved on this thread; the ratio is the median over the pairs.
+//! The others only decode: they build no columns, check no value and type no id. All run
+//! interleaved on this thread; a ratio is the median over the rounds. With a name, only that
+//! runs, and nothing is said: for whoever counts instructions.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "an example talks and may stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "an example talks and may stop"
+)]
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -15,6 +21,7 @@ use std::hint::black_box;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sonic_rs::LazyValue;
 use unmogrowp_core::limits::Limits;
 use unmogrowp_core::parse::{Context, pack, parse};
 
@@ -23,16 +30,17 @@ use unmogrowp_core::parse::{Context, pack, parse};
 #[allow(dead_code, reason = "it is decoded, not used")]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The fields of the corpus.
+/// The fields of the corpus; what a library calls a value left as it is.
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "Raw: Deserialize<'de>"))]
 #[allow(dead_code, reason = "it is decoded, not used")]
-struct Line<'a> {
+struct Line<'a, Raw> {
     #[serde(borrow)]
     event_id: Text<'a>,
     event_name: Text<'a>,
     event_type: Text<'a>,
     app_id: Text<'a>,
-    timestamp: &'a RawValue,
+    timestamp: Raw,
     user_id: Option<Text<'a>>,
     idfa: Option<Text<'a>>,
     idfv: Option<Text<'a>>,
@@ -52,7 +60,7 @@ struct Line<'a> {
     country: Option<Text<'a>>,
     revenue: Option<f64>,
     currency: Option<Text<'a>>,
-    properties: Option<&'a RawValue>,
+    properties: Option<Raw>,
 }
 
 fn cpu_seconds() -> f64 {
@@ -83,54 +91,93 @@ fn bodies(file: &[u8], bytes: usize) -> Vec<&[u8]> {
     bodies
 }
 
+/// What is compared, over bodies and over the lines they are made of.
+struct Work<'a> {
+    bodies: Vec<&'a [u8]>,
+    lines: Vec<&'a [u8]>,
+    context: Context<'static>,
+}
+
+const OURS: [&str; 2] = ["parse", "pack"];
+/// Line by line, into one borrowed struct; the last only finds where everything is.
+const THEIRS: [&str; 3] = ["serde_json", "sonic-rs", "simd-json"];
+
+impl<'a> Work<'a> {
+    fn new(file: &'a [u8], body_bytes: usize) -> Self {
+        let lines = file.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let limits =
+            Limits { decompressed_bytes: usize::MAX, records: usize::MAX, ..Limits::default() };
+        let context = Context { limits, ..Context::default() };
+        Self { bodies: bodies(file, body_bytes), lines: lines.collect(), context }
+    }
+
+    fn run(&self, name: &str) {
+        match name {
+            "parse" => self.each_body(|body| drop(black_box(parse(body, &self.context)))),
+            "pack" => self.each_body(|body| {
+                drop(black_box(pack(body, &self.context, &|| [7; 16])));
+            }),
+            "serde_json" => self.each_line(|line| {
+                drop(black_box(serde_json::from_slice::<Line<'_, &RawValue>>(line)));
+            }),
+            "sonic-rs" => self.each_line(|line| {
+                drop(black_box(sonic_rs::from_slice::<Line<'_, LazyValue<'_>>>(line)));
+            }),
+            "simd-json" => {
+                // It writes into what it reads.
+                let (mut copy, mut buffers) = (Vec::new(), simd_json::Buffers::default());
+                self.each_line(|line| {
+                    copy.clear();
+                    copy.extend_from_slice(line);
+                    drop(black_box(simd_json::to_tape_with_buffers(&mut copy, &mut buffers)));
+                });
+            }
+            _ => panic!("one of {OURS:?}, {THEIRS:?}"),
+        }
+    }
+
+    fn each_body(&self, work: impl Fn(&[u8])) {
+        self.bodies.iter().for_each(|body| work(body));
+    }
+
+    fn each_line(&self, mut work: impl FnMut(&[u8])) {
+        self.lines.iter().for_each(|line| work(line));
+    }
+}
+
 fn main() {
     let mut args = std::env::args().skip(1);
     let path = args.next().unwrap_or_else(|| "mixed.ndjson".to_owned());
     let mut number = |default: usize| args.next().map_or(default, |text| text.parse().unwrap());
-    let (bytes, pairs, is_alone) = (number(16 << 20), number(15), number(0) == 1);
+    let (body_bytes, rounds) = (number(16 << 20), number(15));
     let file = std::fs::read(path).unwrap();
-    let lines: Vec<_> = file.split(|&byte| byte == b'\n').filter(|l| !l.is_empty()).collect();
-    let records = lines.len();
-    let limits =
-        Limits { decompressed_bytes: usize::MAX, records: usize::MAX, ..Limits::default() };
-    let context = Context { limits, ..Context::default() };
-    let bodies = bodies(&file, bytes);
-    let ours = || {
-        for body in &bodies {
-            black_box(parse(body, &context).unwrap());
-        }
-    };
-    let theirs = || {
-        for line in lines.iter().filter(|_| !is_alone) {
-            let _ = black_box(serde_json::from_slice::<Line<'_>>(line));
-        }
-    };
-    let packed = || {
-        for body in &bodies {
-            black_box(pack(body, &context, &|| [7; 16]).unwrap());
-        }
-    };
-    ours();
-    packed();
-    let (mut times, mut ratios, mut packs) = (Vec::new(), Vec::new(), Vec::new());
-    for pair in 0..pairs {
-        let mut b = if pair % 2 == 0 { timed(theirs) } else { 0.0 };
-        let a = timed(ours);
-        let c = timed(packed);
-        if pair % 2 == 1 {
-            b = timed(theirs);
-        }
-        times.push(a);
-        ratios.push(a / b);
-        packs.push(c / b);
+    let work = Work::new(&file, body_bytes);
+    if let Some(name) = args.next() {
+        (0..rounds).for_each(|_| work.run(&name));
+        return;
     }
-    let ns = median(times) * 1e9 / records as f64;
-    println!("rows for the spool: {:.2} of serde_json's time", median(packs));
-    println!(
-        "{}: {ns:.0} ns/event, {:.2} M events/s, {:.2} GB/s of CPU; {:.3} of serde_json's time",
-        unmogrowp_core::simd(),
-        1e3 / ns,
-        file.len() as f64 / records as f64 / ns,
-        median(ratios),
-    );
+    compare(&work, rounds);
+}
+
+/// Each beside `serde_json` in the same round, in turns from either end.
+fn compare(work: &Work<'_>, rounds: usize) {
+    let names: Vec<_> = OURS.into_iter().chain(THEIRS).collect();
+    let mut seconds = vec![Vec::new(); names.len()];
+    for round in 0..=rounds {
+        for place in 0..names.len() {
+            let at = if round % 2 == 0 { place } else { names.len() - 1 - place };
+            let took = timed(|| work.run(names[at]));
+            // The first round is for the caches.
+            if round > 0 {
+                seconds[at].push(took);
+            }
+        }
+    }
+    println!("{} events, {}", work.lines.len(), unmogrowp_core::simd());
+    for (name, times) in names.iter().zip(&seconds) {
+        let ratios = times.iter().zip(&seconds[OURS.len()]).map(|(ours, theirs)| ours / theirs);
+        let (ratio, ns) = (median(ratios.collect()), median(times.clone()) * 1e9);
+        let ns = ns / work.lines.len() as f64;
+        println!("{name:12} {ns:6.0} ns/event of CPU, {ratio:.3} of serde_json's time");
+    }
 }
