@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 
 from unmogrowp.errors import MissingExtra, SinkBusy, SinkDamaged, SinkError, SinkRefused
 from unmogrowp.warehouse import damage, schema
+from unmogrowp.warehouse.embedded import Engine, EngineError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,6 +54,7 @@ class Warehouse:
         }
         self._own = threading.local()
         self._clients: list[Client] = []
+        self._engines: list[Engine] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._is_closed = False
@@ -63,8 +65,9 @@ class Warehouse:
         with self._lock:
             self._is_closed = True
             clients, self._clients = self._clients, []
-        for client in clients:
-            client.close()
+            engines, self._engines = self._engines, []
+        for connection in (*engines, *clients):
+            connection.close()
 
     def __enter__(self) -> "Warehouse":
         return self
@@ -147,7 +150,12 @@ class Warehouse:
         except ImportError as error:
             raise MissingExtra("embedded") from error
         with self._client() as client:
-            return client.query_arrow(sql, parameters=dict(values), use_strings=True)
+            if not self.is_embedded:
+                return client.query_arrow(sql, parameters=dict(values), use_strings=True)
+        try:
+            return self._engine().arrow(sql, values)
+        except EngineError as error:
+            raise _sink_error(error) from error
 
     def command(self, sql: str, values: Mapping[str, object] | None = None) -> None:
         """Run a statement without an answer."""
@@ -253,6 +261,20 @@ class Warehouse:
             # Nothing travels.
             "output_format_arrow_compression_method": "none",
         }
+
+    def _engine(self) -> Engine:
+        """This thread's own connection to an embedded warehouse."""
+        engine: Engine | None = getattr(self._own, "engine", None)
+        if engine is None:
+            settings = {
+                **self._settings,
+                **self._turns(),
+                "output_format_arrow_string_as_string": 1,
+            }
+            engine = self._own.engine = Engine(self.dsn.removeprefix("chdb://"), settings)
+            with self._lock:
+                self._engines.append(engine)
+        return engine
 
     def _where(self) -> dict[str, str]:
         """A directory goes as it is: in a URL, a `#` of its name would cut it short."""
