@@ -5,6 +5,7 @@ import json
 import random
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,11 +19,13 @@ from clickhouse_over_http import clickhouse
 from house import House
 from unmogrowp.warehouse import Span
 from unmogrowp.warehouse.cohorts import KEYS, cohorts
+from unmogrowp.warehouse.users import Interval, users_by_day, users_by_time
 
 pytestmark = pytest.mark.service
 
 APP = "game"
 MIDNIGHT = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+INTERVALS: tuple[Interval, ...] = ("day", "week", "month", "total")
 MICROSECOND = dt.timedelta(microseconds=1)
 SHARED = "AAAAAAAA-0000-4000-8000-00000000000A"
 
@@ -126,3 +129,25 @@ def test_touches_at_the_same_time_are_told_apart_by_their_ids(house: House) -> N
     rows = cohorts(house.warehouse, Span(APP), days=[0]).to_pyarrow().to_pylist()
     # The greater id comes last.
     assert [(row["source"], row["users"]) for row in rows] == [("early", 2), ("late", 1)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_people_seen_on_days_are_those_of_the_events(house: House, seed: int) -> None:
+    chance = random.Random(seed)
+    events = [some_event(chance, number) for number in range(400)] + of_nobody(chance)
+    # The end of one month, another that has none, and the beginning of a third.
+    for one in events:
+        if chance.random() < 0.5:
+            at = dt.datetime.fromisoformat(str(one["timestamp"]))
+            one["timestamp"] = (at - dt.timedelta(days=chance.choice([1, 31, 59]))).isoformat()
+    for first in range(0, len(events), 100):
+        house.send(APP, events[first : first + 100])
+        house.attribute()
+    bounds = MIDNIGHT - dt.timedelta(days=3), MIDNIGHT + dt.timedelta(days=5)
+    with ThreadPoolExecutor(1) as beside:
+        for start, stop in ((None, None), bounds, (bounds[0], None), (None, bounds[1])):
+            span = Span(APP, start, stop)
+            for interval in INTERVALS:
+                by_day = users_by_day(house.warehouse, span, interval, beside)()
+                assert by_day == users_by_time(house.warehouse, span, interval, "UTC")()
+                assert by_day[None] > 9

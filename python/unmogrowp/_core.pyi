@@ -10,10 +10,12 @@ __all__ = [
     "Batch",
     "Batches",
     "Certificate",
+    "Crowd",
     "Graph",
     "Intake",
     "Journeys",
     "Listener",
+    "Persons",
     "Pieces",
     "Rule",
     "Simulation",
@@ -25,6 +27,7 @@ __all__ = [
     "credits",
     "duration_us",
     "events_ddl",
+    "has_nobody",
     "identities",
     "identity_keys",
     "info",
@@ -46,7 +49,7 @@ __all__ = [
     "segment_key",
     "simulation_settings",
     "spread",
-    "stored_cohorts",
+    "users",
 ]
 
 __version__: Final[str]
@@ -129,6 +132,32 @@ class Certificate:
     def __new__(cls, /, chain: bytes, key: bytes) -> Certificate:
         """
         Read both from PEM; `ValueError` where that cannot be, or they do not belong together.
+        """
+
+@final
+class Crowd:
+    """
+    Who started, of what a warehouse keeps.
+    """
+    def __new__(cls, /, active: Batches, persons: Persons) -> Crowd:
+        """
+        `active`: by identity and day `first_at`, `last_at` and, where it `has_installed`,
+        `install_at`.
+        """
+    def report(
+        self,
+        /,
+        touches: Batches,
+        earned: Batches,
+        alone: Batches,
+        by: str,
+        days: Sequence[int],
+        lookbacks_us: tuple[int, int],
+        started: tuple[int, int],
+    ) -> tuple[Batches, bool]:
+        """
+        One row per cohort and currency, and whether the order of touches at the same time decided
+        anything: it should be that of their event ids then, and asked anew.
         """
 
 @final
@@ -288,6 +317,17 @@ class Listener:
     def renew(self, /, certificate: Certificate) -> None:
         """
         Greet new connections with another certificate; those that are open keep theirs.
+        """
+
+@final
+class Persons:
+    """
+    Who is who by a table of `identity` and `person`, 16 bytes each, and `version`. For one report: it takes in
+    whom that is about.
+    """
+    def __new__(cls, /, table: Batches, more: int) -> Persons:
+        """
+        Read the table; `more` identities are expected beside those in it.
         """
 
 @final
@@ -483,6 +523,11 @@ def events_ddl() -> list[tuple[str, str, str]]:
     `(name, type, codec)` of every column of the warehouse's `events`.
     """
 
+def has_nobody(table: Batches) -> bool:
+    """
+    Whether a table of `identity` and `person` has identities that are nobody's.
+    """
+
 def identities(events: Batches, cuts: Sequence[tuple[str, str]] = ...) -> Batches:
     """
     One row per id, with the event that joined it to others; `cuts` are pairs of kind and id.
@@ -606,18 +651,10 @@ def spread(shares: Batches, bootstrap: tuple[float, int, int]) -> Batches:
     `key, currency, low, high` of stored shares: `person, key, currency, share`, person by person.
     """
 
-def stored_cohorts(
-    touches: Batches,
-    active: Batches,
-    earned: Batches,
-    alone: Batches,
-    persons: Batches,
-    by: str,
-    days: Sequence[int],
-    lookbacks_us: tuple[int, int],
-    started: tuple[int, int],
-) -> tuple[Batches, bool]:
+def users(
+    seen: Batches, persons: Persons, interval: str, first: int, end: int
+) -> tuple[list[tuple[int, str, int]], int]:
     """
-    The same of what a warehouse keeps, and whether the order of touches at the same time decided
-    anything: it should be that of their event ids then.
+    People of rows with `identity`, `month`, `days` and `name`, by `interval` (`day`, `week`,
+    `month` or `total`) and name, on days since 1970 from `first` until before `end`.
     """

@@ -11,7 +11,7 @@ from unmogrowp.warehouse.persons import with_person
 
 # Rows that name whom they are about; the ids come last, so that an erasure that was cut short
 # finds them when it is asked for again.
-_BY_IDENTITY = ("events", "touchpoints", "rollup_users", "rollup_active", "rollup_earned")
+_BY_IDENTITY = ("events", "touchpoints", "rollup_seen", "rollup_active", "rollup_earned")
 _IDS_LAST = ("persons", "members", "identities")
 _WHO = "identity IN {identities:Array(UUID)}"
 

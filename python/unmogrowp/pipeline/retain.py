@@ -11,7 +11,7 @@ from unmogrowp.warehouse.schema import TOUCH_KEYS
 _BY_MONTH = {
     "events": "timestamp",
     "rollup_counts": "bucket",
-    "rollup_users": "day",
+    "rollup_seen": "month",
     "rollup_active": "day",
     "rollup_earned": "timestamp",
     "credits": "conversion_time",
@@ -69,12 +69,12 @@ def _empty_opens(warehouse: Warehouse, given: Mapping[str, object]) -> int:
 def _months(warehouse: Warehouse, table: str, given: Mapping[str, object]) -> int:
     time = _BY_MONTH[table]
     found = warehouse.rows(
-        f"SELECT toYYYYMM({time}) AS month, countIf({APP}) AS own, count() AS all FROM {table}"
-        f" WHERE {time} < {{start:Date}} GROUP BY month HAVING own > 0 ORDER BY month",
+        f"SELECT toYYYYMM({time}) AS number, countIf({APP}) AS own, count() AS all FROM {table}"
+        f" WHERE {time} < {{start:Date}} GROUP BY number HAVING own > 0 ORDER BY number",
         given,
     )
     for row in found:
-        month = int(str(row["month"]))
+        month = int(str(row["number"]))
         if row["own"] == row["all"]:
             warehouse.command(f"ALTER TABLE {table} DROP PARTITION {month}")
         else:

@@ -29,6 +29,7 @@ from unmogrowp.warehouse import (
 from unmogrowp.warehouse.intervals import ENDS, Intervals
 from unmogrowp.warehouse.money import decimal_text
 from unmogrowp.warehouse.span import Span
+from unmogrowp.warehouse.users import Interval
 
 Report: TypeAlias = dict[str, object]
 
@@ -102,7 +103,7 @@ def _rejects(pipeline: Pipeline, params: Params) -> Report:
 
 
 def _overview(pipeline: Pipeline, params: Params) -> Report:
-    interval = cast("overview.Interval", params["interval"])
+    interval = cast("Interval", params["interval"])
     tz = str(params["tz"])
     report = overview.overview(pipeline.warehouse, _span(params), interval=interval, tz=tz)
     return dict(report)

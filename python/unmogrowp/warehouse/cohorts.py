@@ -1,12 +1,13 @@
 """Retention, LTV and ROAS from what the warehouse keeps for them, by the library's own kernel."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from unmogrowp import _core
 from unmogrowp.cohorts import Cohorts
 from unmogrowp.journeys import Duration
 from unmogrowp.table import Table
-from unmogrowp.warehouse.persons import KNOWN, NIL, known_table
+from unmogrowp.warehouse.persons import KNOWN, NIL, Known
 from unmogrowp.warehouse.schema import IS_TOUCH, NEVER
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
@@ -60,38 +61,32 @@ def cohorts(
     asked = Cohorts(by, list(days), lookbacks=lookbacks, start=span.start, stop=span.stop)
     if by not in KEYS:
         raise ValueError(f"unknown column `{by}`\nhint: one of {', '.join(KEYS)}")
-    app = {"app_id": span.app_id}
-    (row,) = warehouse.rows(f"SELECT count() AS found FROM ({_NOBODIES})", app)
-    some, rest = f"AND e.identity IN ({_NOBODIES})", f"AND e.identity NOT IN ({_NOBODIES})"
-    if not row["found"]:
-        some, rest = "AND 0", ""
+    with ThreadPoolExecutor(1) as beside:
+        return Table(_answer(warehouse, span.app_id, asked, beside))
+
+
+def _answer(warehouse: Warehouse, app_id: str, asked: Cohorts, beside: Executor) -> _core.Batches:
+    """What is read next comes in while a kernel of ours takes in what came before."""
 
     def table(sql: str) -> _core.Batches:
-        return Table.read(warehouse.arrow(f"{sql} {_AS_DICTIONARY}", app)).batches
+        return Table.read(warehouse.arrow(f"{sql} {_AS_DICTIONARY}", {"app_id": app_id})).batches
 
-    touches = _touches(by)
-    active, earned = table(f"{_ACTIVE} {rest}"), table(f"{_EARNED} {rest}")
-    alone = table(f"{_ALONE} {some}")
-    persons = known_table(warehouse, span.app_id).batches
-
-    def answer(order: str) -> tuple[_core.Batches, bool]:
-        return _core.stored_cohorts(
-            table(f"{touches} {order}"),
-            active,
-            earned,
-            alone,
-            persons,
-            by,
-            asked.days,
-            asked.lookbacks_us,
-            asked.started_us,
-        )
-
+    known = Known(warehouse, app_id, beside)
+    some, rest = f"AND e.identity IN ({_NOBODIES})", f"AND e.identity NOT IN ({_NOBODIES})"
+    if not known.has_nobody:
+        some, rest = "AND 0", ""
+    active = table(f"{_ACTIVE} {rest}")
+    crowd = beside.submit(lambda: _core.Crowd(active, known.persons()))
     # To put touches in order takes longer than all else.
-    made, is_tied = answer("")
-    if is_tied:
-        made, _ = answer(_IN_ORDER)
-    return Table(made)
+    touches = table(_touches(asked.by))
+    earned, alone = table(f"{_EARNED} {rest}"), table(f"{_ALONE} {some}")
+
+    def answer(touches: _core.Batches) -> tuple[_core.Batches, bool]:
+        question = (asked.by, asked.days, asked.lookbacks_us, asked.started_us)
+        return crowd.result().report(touches, earned, alone, *question)
+
+    made, is_tied = answer(touches)
+    return answer(table(f"{_touches(asked.by)} {_IN_ORDER}"))[0] if is_tied else made
 
 
 def _touches(by: str) -> str:

@@ -1,23 +1,14 @@
 """Events, people and revenue over time."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 from unmogrowp.warehouse.money import by_currency, decimal_text
-from unmogrowp.warehouse.persons import with_person
 from unmogrowp.warehouse.report import Report, Row
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
-
-Interval = Literal["hour", "day", "week", "month", "total"]
-_START = {
-    "hour": "toStartOfHour({time}, {{tz:String}})",
-    "day": "toStartOfDay({time}, {{tz:String}})",
-    "week": "toDateTime(toMonday({time}, {{tz:String}}), {{tz:String}})",
-    "month": "toDateTime(toStartOfMonth({time}, {{tz:String}}), {{tz:String}})",
-    "total": "toDateTime(0, 'UTC')",
-}
+from unmogrowp.warehouse.users import START, Interval, UsersOf, users_by_day, users_by_time
 
 
 def overview(
@@ -36,20 +27,25 @@ def overview(
         `currency`: a row per currency, `users` being all of that time and name in each; and
         `total` with `events`, distinct `users` and `revenue` by currency.
     """
-    if interval not in _START:
-        raise ValueError(f"unknown interval `{interval}`\nhint: one of {', '.join(_START)}")
+    if interval not in START:
+        raise ValueError(f"unknown interval `{interval}`\nhint: one of {', '.join(START)}")
     zone = ZoneInfo(tz)
     values = {**span.values(), "tz": tz}
-    users_of: dict[object, object] = {
-        (row["start"], row["event_name"]) if row["is_of_row"] else None: row["users"]
-        for row in warehouse.rows(_users(span, interval, tz), values)
-    }
-    counts = warehouse.rows(_counts_by_row(span, interval), values)
+    is_by_day = span.is_of_days() and interval != "hour" and (interval == "total" or tz == "UTC")
+    with ThreadPoolExecutor(1) as beside:
+        # People are counted by a kernel of ours, meanwhile the engine counts events.
+        users = (
+            users_by_day(warehouse, span, interval, beside)
+            if is_by_day
+            else users_by_time(warehouse, span, interval, tz)
+        )
+        counts = warehouse.rows(_counts_by_row(span, interval), values)
+        users_of = users()
     rows = [_row(row, users_of, None if interval == "total" else zone) for row in counts]
     return {"rows": rows, "total": _total(counts, users_of.get(None, 0))}
 
 
-def _row(row: Row, users_of: dict[object, object], zone: ZoneInfo | None) -> Row:
+def _row(row: Row, users_of: UsersOf, zone: ZoneInfo | None) -> Row:
     micros = int(str(row["micros"]))
     return {
         "time": None if zone is None else _shown(int(str(row["start"])), zone),
@@ -79,38 +75,13 @@ def counts(span: Span) -> str:
     )
 
 
-def _identities(span: Span, *, is_by_day: bool) -> str:
-    if is_by_day:
-        # A day of the roll-up begins at midnight in UTC, so the bounds compare as times.
-        return (
-            "SELECT toDateTime(day, 'UTC') AS time, event_name, identity FROM rollup_users "
-            f"WHERE {span.where('day')}"
-        )
-    return (
-        "SELECT timestamp AS time, event_name, identity FROM events "
-        f"WHERE {span.where('timestamp')}"
-    )
-
-
 def _counts_by_row(span: Span, interval: Interval) -> str:
-    start = _START[interval].format(time="time")
+    start = START[interval].format(time="time")
     return (
         f"SELECT toInt64(toUnixTimestamp({start})) AS start, toString(event_name) AS event_name, "
         "toString(currency) AS currency, toInt64(sum(n)) AS events, toInt64(sum(micros)) AS micros "
         f"FROM ({counts(span)}) GROUP BY start, event_name, currency "
         "ORDER BY start, event_name, currency"
-    )
-
-
-def _users(span: Span, interval: Interval, tz: str) -> str:
-    """People by row of the report, and in a row of its own all of them: nobody is read twice."""
-    is_by_day = span.is_of_days() and (interval == "total" or (tz == "UTC" and interval != "hour"))
-    start = _START[interval].format(time="time")
-    people = with_person(_identities(span, is_by_day=is_by_day))
-    return (
-        f"SELECT toInt64(toUnixTimestamp({start})) AS start, toString(event_name) AS event_name, "
-        "toInt64(uniqExact(person)) AS users, grouping(start, event_name) = 0 AS is_of_row "
-        f"FROM ({people}) GROUP BY GROUPING SETS ((start, event_name), ())"
     )
 
 

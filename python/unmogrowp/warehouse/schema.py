@@ -56,8 +56,11 @@ COUNTS_SELECT = (
     "currency, count() AS events, sum(ifNull(revenue_micros, 0)) AS revenue_micros "
     "FROM {source} GROUP BY ALL"
 )
-USERS_SELECT = (
-    "SELECT DISTINCT app_id, toDate(timestamp, 'UTC') AS day, event_name, identity FROM {source}"
+# A bit per day of the month, the first lowest.
+SEEN_SELECT = (
+    "SELECT app_id, identity, event_name, toStartOfMonth(timestamp, 'UTC') AS month, "
+    "groupBitOr(bitShiftLeft(1::UInt32, toDayOfMonth(timestamp, 'UTC') - 1)) AS days "
+    "FROM {source} GROUP BY app_id, identity, event_name, month"
 )
 # What a cohort follows: an event called `install` is one, whatever its type.
 IS_TOUCH = "event_type IN ('click', 'impression') AND event_name != 'install'"
@@ -76,7 +79,7 @@ EARNED_SELECT = (
 # What each roll-up makes of events.
 ROLLUPS = {
     "rollup_counts": COUNTS_SELECT,
-    "rollup_users": USERS_SELECT,
+    "rollup_seen": SEEN_SELECT,
     "rollup_active": ACTIVE_SELECT,
     "rollup_earned": EARNED_SELECT,
 }
@@ -102,7 +105,7 @@ def migrations() -> tuple[Migration, ...]:
     """Every migration in order; the last number is the version of the warehouse."""
     return (
         Migration(1, "events and rejects", (_events(), _rejects())),
-        Migration(2, "roll-ups", (*_rollup_counts(), *_rollup_users())),
+        Migration(2, "roll-ups", _rollup_counts()),
         Migration(3, "attribution", (_touchpoints(), _identities(), _persons(), _credits())),
         Migration(
             4, "work tables", (_work("marks", "person"), _work("changes", "identity", "person"))
@@ -111,6 +114,7 @@ def migrations() -> tuple[Migration, ...]:
         Migration(6, "cheaper inserts", (_COMPACT, _codecs())),
         Migration(7, "open journeys", (_opens(),)),
         Migration(8, "roll-ups of cohorts", _rollups_of_cohorts()),
+        Migration(9, "people by month", _rollup_of_people()),
     )
 
 
@@ -172,24 +176,35 @@ def _rollup_counts() -> tuple[str, str]:
     return table, _view("rollup_counts", COUNTS_SELECT)
 
 
-def _rollup_users() -> tuple[str, str]:
-    columns = [f"app_id {_LABEL}", "day Date", f"event_name {_LABEL}", "identity UUID"]
-    table = _table(
-        "rollup_users",
-        columns,
-        "ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(day) "
-        "ORDER BY (app_id, day, event_name, identity)",
-    )
-    return table, _view("rollup_users", USERS_SELECT)
-
-
 def _rollups_of_cohorts() -> tuple[str, ...]:
-    tables = {"rollup_active": _rollup_active(), "rollup_earned": _rollup_earned()}
+    return _late({"rollup_active": _rollup_active(), "rollup_earned": _rollup_earned()})
+
+
+def _rollup_of_people() -> tuple[str, ...]:
+    """In place of a row per person, name and day, which there were many of."""
+    gone = ("DROP VIEW IF EXISTS rollup_users_view SYNC", "DROP TABLE IF EXISTS rollup_users SYNC")
+    return (*_late({"rollup_seen": _rollup_seen()}), *gone)
+
+
+def _late(tables: dict[str, str]) -> tuple[str, ...]:
+    """Roll-ups that an older warehouse does not have: filled from its events."""
     views = (_view(name, ROLLUPS[name]) for name in tables)
     large = "SETTINGS max_execution_time = 0, max_bytes_before_external_group_by = 2000000000"
     selects = {name: ROLLUPS[name].format(source="events") for name in tables}
     known = (f"INSERT INTO {name} {select} {large}" for name, select in selects.items())
     return (*tables.values(), *views, *known)
+
+
+def _rollup_seen() -> str:
+    """On which days of a month an identity did what."""
+    columns = [f"app_id {_LABEL}", "identity UUID", f"event_name {_LABEL}", "month Date"]
+    columns += ["days SimpleAggregateFunction(groupBitOr, UInt32)"]
+    return _table(
+        "rollup_seen",
+        columns,
+        "ENGINE = AggregatingMergeTree PARTITION BY toYYYYMM(month) "
+        "ORDER BY (app_id, identity, event_name, month)",
+    )
 
 
 def _rollup_active() -> str:

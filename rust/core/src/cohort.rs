@@ -18,7 +18,7 @@ use crate::journey::{Effort, Settings, UNATTRIBUTED};
 
 mod stored;
 
-pub use stored::{Stored, stored};
+pub use stored::{Crowd, Stored};
 
 const DAY_US: i64 = 86_400_000_000;
 

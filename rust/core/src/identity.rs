@@ -23,7 +23,7 @@ use crate::schema::{COLUMNS, IDENTITY};
 
 pub use graph::{Added, Graph};
 pub use links::links;
-pub(crate) use named::Named;
+pub use named::Named;
 
 /// Keys are stored in warehouses: neither this nor what is hashed may ever change.
 const HASH_KEY: [u8; 16] = *b"unmogrowp/person";

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_array::{Array, ArrayRef, StringArray, UInt64Array};
 use proptest::prelude::*;
 
 use super::*;
@@ -210,19 +210,34 @@ proptest! {
     #[test]
     fn named_people_are_told_apart_in_whatever_order_they_come(
         known in prop::collection::btree_map(some_uuid(), prop::option::of(some_uuid()), 0..40),
+        former in prop::collection::vec((some_uuid(), prop::option::of(some_uuid())), 0..40),
         met in prop::collection::vec(some_uuid(), 0..60),
         is_in_order in any::<bool>(),
+        size in 1..30_usize,
     ) {
         let mut met = met;
         if is_in_order {
             met.sort_by_key(|uuid| u128::from_be_bytes(*uuid).rotate_left(64));
         }
-        let persons = RecordBatch::try_from_iter_with_nullable([
-            ("identity", Arc::new(binary(known.keys().map(|uuid| Some(*uuid)))) as ArrayRef, false),
-            ("person", Arc::new(binary(known.values().copied())), true),
-        ])
-        .unwrap();
-        let mut named = Named::new(&[persons], met.len()).unwrap();
+        let table = |rows: &[(Uuid, Option<Uuid>, u64)]| {
+            let identities = binary(rows.iter().map(|(identity, _, _)| Some(*identity)));
+            let versions: UInt64Array = rows.iter().map(|(_, _, version)| Some(*version)).collect();
+            RecordBatch::try_from_iter_with_nullable([
+                ("identity", Arc::new(identities) as ArrayRef, false),
+                ("person", Arc::new(binary(rows.iter().map(|(_, person, _)| *person))), true),
+                ("version", Arc::new(versions), false),
+            ])
+            .unwrap()
+        };
+        // What was said before of the same identities does not count, wherever it stands.
+        let mut rows: Vec<_> = former.into_iter().map(|(id, person)| (id, person, 1)).collect();
+        rows.retain(|(id, _, _)| known.contains_key(id));
+        rows.extend(known.iter().map(|(identity, person)| (*identity, *person, 2)));
+        rows.sort_by_key(|(id, _, version)| (id[0] ^ u8::try_from(*version).unwrap(), *version));
+        let persons: Vec<_> = rows.chunks(size).map(table).collect();
+        let mut named = Named::new(&persons, 0).unwrap();
+        let wanted: Vec<_> = met.iter().map(|id| (*id, None, 0)).collect();
+        named.make_room(&[table(&wanted)]).unwrap();
         let numbers: Vec<u32> = met.iter().map(|uuid| named.own(*uuid)).collect();
         let person = |uuid: Uuid| known.get(&uuid).copied().flatten().unwrap_or(uuid);
         for (uuid, number) in met.iter().zip(&numbers) {

@@ -2,7 +2,7 @@
 //!
 //! `bytes ─parse→ Parsed ─row→ spool bytes ─row→ events ─native→ warehouse block`
 //! `events ─identity→ persons ─journey→ Journeys ─attribution→ credit`
-//! `events ─cohort→ retention`
+//! `events ─cohort→ retention`, `days ─users→ people`
 //! `tables, CSV ─import→ bytes`
 
 pub mod attribution;
@@ -26,6 +26,7 @@ pub mod row;
 pub mod schema;
 pub mod text;
 mod threads;
+pub mod users;
 
 /// The vector instructions in use: `avx512`, `avx2`, `neon` or `scalar`.
 pub fn simd() -> &'static str {

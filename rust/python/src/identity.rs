@@ -14,6 +14,36 @@ use crate::door::{Door, effort};
 use crate::journeys::Refused;
 use crate::table::Batches;
 
+/// Who is who by a table of `identity` and `person`, 16 bytes each, and `version`. For one report:
+/// it takes in whom that is about.
+#[pyclass(frozen, module = "unmogrowp._core")]
+pub(crate) struct Persons(Mutex<Option<identity::Named>>);
+
+impl Persons {
+    pub(crate) fn take(&self) -> PyResult<identity::Named> {
+        let named = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        named.ok_or_else(|| PyValueError::new_err("used before\nhint: read the table again"))
+    }
+}
+
+#[pymethods]
+impl Persons {
+    /// Read the table; `more` identities are expected beside those in it.
+    #[new]
+    fn new(py: Python<'_>, table: &Batches, more: usize) -> PyResult<Self> {
+        let batches = table.batches().to_vec();
+        let named = py.enter(move || identity::Named::new(&batches, more).map_err(Refused))?;
+        Ok(Self(Mutex::new(Some(named))))
+    }
+}
+
+/// Whether a table of `identity` and `person` has identities that are nobody's.
+#[pyfunction]
+pub(crate) fn has_nobody(py: Python<'_>, table: &Batches) -> PyResult<bool> {
+    let batches = table.batches().to_vec();
+    py.enter(move || identity::Named::has_nobody(&batches).map_err(Refused))
+}
+
 /// All identities seen so far and who they are.
 #[pyclass(frozen, module = "unmogrowp._core")]
 pub(crate) struct Graph(Mutex<identity::Graph>);

@@ -19,6 +19,7 @@ mod shipping;
 mod simulate;
 mod table;
 mod text;
+mod users;
 mod warehouse;
 
 #[pymodule(gil_used = false)]
@@ -32,11 +33,11 @@ mod _core {
         Rule, attribute, compare, credits, markov_orders, quality, removal_effects, spread,
     };
     #[pymodule_export]
-    use crate::cohorts::{cohorts, stored_cohorts};
+    use crate::cohorts::{Crowd, cohorts};
     #[pymodule_export]
     use crate::events::{json_lines, parse};
     #[pymodule_export]
-    use crate::identity::{Graph, identities, identity_keys};
+    use crate::identity::{Graph, Persons, has_nobody, identities, identity_keys};
     #[pymodule_export]
     use crate::info::info;
     #[pymodule_export]
@@ -63,6 +64,8 @@ mod _core {
     use crate::table::Batches;
     #[pymodule_export]
     use crate::text::as_text;
+    #[pymodule_export]
+    use crate::users::users;
     #[pymodule_export]
     use crate::warehouse::{encode, events_ddl, months, native_events};
 }

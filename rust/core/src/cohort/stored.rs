@@ -11,65 +11,20 @@ use super::{CohortSettings, Person, Report, Start};
 use crate::column::{Bytes, Interner, NULL, TableError, booleans, find, micros, narrow, times};
 use crate::identity::{NOBODY, Named, Uuid, Uuids};
 use crate::journey::Effort;
+use crate::threads::side_by_side;
 
 const ROLE: &str = "what is stored for cohorts";
 
-/// Tables of a warehouse; each has an `identity` but `alone`.
+/// What a warehouse has of touches and earnings.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
-    /// By identity and day of the calendar (UTC) when it did something that is no touch: `first_at`
-    /// and `last_at`; `install_at`, where it `has_installed`.
-    pub active: &'a [RecordBatch],
-    /// Touches: `timestamp`, `is_view` and a column named as `by`.
+    /// Touches: `identity`, `timestamp`, `is_view` and a column named as `by`.
     pub touches: &'a [RecordBatch],
-    /// Events that are no touch and have revenue: `timestamp`, `micros`, `currency`.
+    /// Events that are no touch and have revenue: `identity`, `timestamp`, `micros`, `currency`.
     pub earned: &'a [RecordBatch],
     /// Events that are no touch, of identities that belong to nobody, so that each stands alone:
     /// `timestamp`, `micros` (null if it has none), `currency`.
     pub alone: &'a [RecordBatch],
-    /// Who is who: `identity` and `person`.
-    pub persons: &'a [RecordBatch],
-}
-
-/// As [`super::cohorts`], and whether the order of touches at the same time decided anything: it
-/// should be that of their event ids then.
-///
-/// # Errors
-/// A column is missing or of a wrong type, or the effort was stopped.
-pub fn stored(
-    stored: Stored<'_>,
-    settings: CohortSettings<'_>,
-    effort: Effort<'_>,
-) -> Result<(RecordBatch, bool), TableError> {
-    let mut crowd = Crowd::new(stored.active, stored.persons)?;
-    effort.go_on()?;
-    let mut by_names = Interner::default();
-    for batch in stored.touches {
-        crowd.touches(batch, settings, &mut by_names)?;
-    }
-    effort.go_on()?;
-    let mut currency_names = Interner::default();
-    let mut earnings = Vec::new();
-    for batch in stored.earned {
-        let people = crowd.people_of(batch)?;
-        earnings.extend(people.into_iter().zip(earned(batch, &mut currency_names)?));
-    }
-    for batch in stored.alone {
-        for earning in earned(batch, &mut currency_names)? {
-            earnings.push((crowd.alone(earning.time), earning));
-        }
-    }
-    let users = crowd.people.iter().map(|person| (person.start, person.cohort())).collect();
-    let mut report = Report::new(settings, crowd.newest, users);
-    for day in &crowd.days {
-        report.event(day.person, day.first, None);
-        report.event(day.person, day.last, None);
-    }
-    for (person, earning) in earnings {
-        report.event(person, earning.time, earning.amount);
-    }
-    let is_tied = crowd.people.iter().any(|person| person.touch.is_tied);
-    Ok((report.table(settings.by, &by_names, &currency_names)?, is_tied))
 }
 
 /// When somebody was active on a day of the calendar.
@@ -89,7 +44,7 @@ struct Earning {
 ///
 /// Each pass over rows does one thing: what it waits for is often far away, and the next rows do
 /// not have to wait behind it.
-struct Crowd {
+pub struct Crowd {
     named: Named,
     /// By number of an identity that of its person among `people`, [`NULL`] if that never started.
     numbers: Vec<u32>,
@@ -99,9 +54,14 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(active: &[RecordBatch], persons: &[RecordBatch]) -> Result<Self, TableError> {
+    /// By identity and day of the calendar (UTC) when it did something that is no touch:
+    /// `first_at` and `last_at`; `install_at`, where it `has_installed`.
+    ///
+    /// # Errors
+    /// A column is missing or of a wrong type.
+    pub fn new(active: &[RecordBatch], mut named: Named) -> Result<Self, TableError> {
+        named.make_room(active)?;
         let rows = active.iter().map(RecordBatch::num_rows).sum();
-        let mut named = Named::new(persons, rows)?;
         let mut days: Vec<Day> = Vec::with_capacity(rows);
         for batch in active {
             let (firsts, lasts) = (moments(batch, "first_at")?, moments(batch, "last_at")?);
@@ -116,6 +76,53 @@ impl Crowd {
         let mut crowd = Self { named, numbers, people, days, newest };
         crowd.start(active)?;
         Ok(crowd)
+    }
+
+    /// As [`super::cohorts`], and whether the order of touches at the same time decided anything:
+    /// it should be that of their event ids then, and asked anew.
+    ///
+    /// # Errors
+    /// A column is missing or of a wrong type, or the effort was stopped.
+    pub fn report(
+        &self,
+        stored: Stored<'_>,
+        settings: CohortSettings<'_>,
+        effort: Effort<'_>,
+    ) -> Result<(RecordBatch, bool), TableError> {
+        let (mut people, mut newest) = (self.people.clone(), self.newest);
+        let mut by_names = Interner::default();
+        for (batch, whose) in stored.touches.iter().zip(self.whose(stored.touches, effort)?) {
+            let touches = Touches { batch, whose: &whose };
+            newest = newest.max(touches.tell(&mut people, settings, &mut by_names)?);
+        }
+        effort.go_on()?;
+        let mut currency_names = Interner::default();
+        let mut earnings = Vec::new();
+        for batch in stored.earned {
+            let whose = self.people_of(batch)?;
+            earnings.extend(whose.into_iter().zip(earned(batch, &mut currency_names)?));
+        }
+        for batch in stored.alone {
+            for earning in earned(batch, &mut currency_names)? {
+                let start = Start { row: 0, time: earning.time, is_install: false };
+                newest = newest.max(start.time);
+                earnings.push((narrow(people.len()), earning));
+                people.push(Person::new(start));
+            }
+        }
+        let users = people.iter().map(|person| (person.start, person.cohort())).collect();
+        let mut report = Report::new(settings, newest, users);
+        for day in &self.days {
+            report.event(day.person, day.first, None);
+            if day.last != day.first {
+                report.event(day.person, day.last, None);
+            }
+        }
+        for (person, earning) in earnings {
+            report.event(person, earning.time, earning.amount);
+        }
+        let is_tied = people.iter().any(|person| person.touch.is_tied);
+        Ok((report.table(settings.by, &by_names, &currency_names)?, is_tied))
     }
 
     fn start(&mut self, active: &[RecordBatch]) -> Result<(), TableError> {
@@ -133,22 +140,19 @@ impl Crowd {
         Ok(())
     }
 
-    fn touches(
-        &mut self,
-        batch: &RecordBatch,
-        settings: CohortSettings<'_>,
-        by_names: &mut Interner,
-    ) -> Result<(), TableError> {
-        let times = moments(batch, "timestamp")?;
-        let views = flags(batch, "is_view")?;
-        let values = by_names.column(&text(batch, settings.by)?, batch.num_rows());
-        self.newest = times.iter().copied().fold(self.newest, i64::max);
-        for (row, person) in self.people_of(batch)?.into_iter().enumerate() {
-            if let Some(person) = self.people.get_mut(person as usize) {
-                person.touch(times[row], views.value(row), values[row], settings.settings);
-            }
-        }
-        Ok(())
+    /// By batch and row, [`NULL`] where the person never started; by several threads, since most
+    /// of it is waiting for memory.
+    fn whose(
+        &self,
+        batches: &[RecordBatch],
+        effort: Effort<'_>,
+    ) -> Result<Vec<Vec<u32>>, TableError> {
+        let share = batches.len().div_ceil(effort.threads.max(1)).max(1);
+        let shares = batches.chunks(share).map(|share| {
+            move || share.iter().map(|batch| self.people_of(batch)).collect::<Result<Vec<_>, _>>()
+        });
+        let found = side_by_side(shares).into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// By row, [`NULL`] where the person never started.
@@ -158,13 +162,31 @@ impl Crowd {
             self.numbers.get(own as usize).copied().unwrap_or(NULL)
         })
     }
+}
 
-    /// Somebody who did one thing only.
-    fn alone(&mut self, time: i64) -> u32 {
-        let start = Start { row: 0, time, is_install: false };
-        self.people.push(Person::new(start));
-        self.newest = self.newest.max(time);
-        narrow(self.people.len() - 1)
+/// Touches, and by row whose they are.
+struct Touches<'a> {
+    batch: &'a RecordBatch,
+    whose: &'a [u32],
+}
+
+impl Touches<'_> {
+    /// Tell people of their touches; when the newest was.
+    fn tell(
+        &self,
+        people: &mut [Person],
+        settings: CohortSettings<'_>,
+        by_names: &mut Interner,
+    ) -> Result<i64, TableError> {
+        let times = moments(self.batch, "timestamp")?;
+        let views = flags(self.batch, "is_view")?;
+        let values = by_names.column(&text(self.batch, settings.by)?, self.batch.num_rows());
+        for (row, person) in self.whose.iter().enumerate() {
+            if let Some(person) = people.get_mut(*person as usize) {
+                person.touch(times[row], views.value(row), values[row], settings.settings);
+            }
+        }
+        Ok(times.iter().copied().max().unwrap_or(i64::MIN))
     }
 }
 

@@ -4,40 +4,75 @@
 //! here. So the place of an identity in the table follows from its leading bits: whoever comes in
 //! order goes through the table from one end to the other. The bits are those of a digest.
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use arrow_array::{Array, RecordBatch};
 
 use super::{NOBODY, NULL, Uuid, Uuids};
-use crate::column::{TableError, narrow};
+use crate::column::{TableError, find, narrow, wrong};
 
-/// Who is who by a table of `identity` and `person`. An identity that is not in it, or whose
-/// person is nobody, is a person of its own.
-pub(crate) struct Named {
+/// Who is who by a table of `identity`, `person` and `version` (64 bits without a sign): of several
+/// rows of an identity that with the greatest counts. One that is not in it, or whose person is
+/// nobody, is a person of its own.
+pub struct Named {
     numbers: Numbers,
     persons: Vec<u32>,
 }
 
 impl Named {
-    /// With room for `more` identities beside those of the table.
-    pub(crate) fn new(persons: &[RecordBatch], more: usize) -> Result<Self, TableError> {
-        let rows = persons.iter().map(RecordBatch::num_rows).sum();
-        let numbers = Numbers::with_capacity(2 * rows + more);
-        let mut named = Self { numbers, persons: Vec::new() };
-        let mut called = Vec::with_capacity(rows);
+    /// Read the table; `more` identities are expected beside those in it.
+    ///
+    /// # Errors
+    /// A column is missing or of a wrong type.
+    pub fn new(persons: &[RecordBatch], more: usize) -> Result<Self, TableError> {
+        let rows: usize = persons.iter().map(RecordBatch::num_rows).sum();
+        let keys = 2 * rows + more;
+        let numbers = Numbers::with_capacity(keys);
+        let mut newest = Vec::new();
+        let mut named = Self { numbers, persons: Vec::with_capacity(keys) };
         for batch in persons {
             let column = |name| Uuids::new(batch, name).map(|ids| ids.all(batch.num_rows()));
             let (identities, persons) = (column("identity")?, column("person")?);
-            for (identity, person) in identities.iter().zip(&*persons) {
-                if *person != NOBODY {
-                    called.push((key(*person), named.own(*identity)));
+            let own: Vec<_> = identities.iter().map(|identity| named.own(*identity)).collect();
+            let versions = versions_of(batch)?;
+            newest.resize(named.persons.len(), 0);
+            for row in by_region(&persons) {
+                let (own, row) = (own[row as usize], row as usize);
+                let newest = &mut newest[own as usize];
+                if versions[row] >= *newest {
+                    *newest = versions[row];
+                    let person = persons[row];
+                    named.persons[own as usize] =
+                        if person == NOBODY { own } else { named.own(person) };
                 }
             }
         }
-        // In order as well.
-        called.sort_unstable_by_key(|(person, _)| Numbers::leading(*person));
-        for (person, identity) in called {
-            named.persons[identity as usize] = named.number_of(person);
-        }
         Ok(named)
+    }
+
+    /// Whether the table `persons` has identities that are nobody's.
+    ///
+    /// # Errors
+    /// The column is missing or of a wrong type.
+    pub fn has_nobody(persons: &[RecordBatch]) -> Result<bool, TableError> {
+        for batch in persons {
+            if Uuids::new(batch, "person")?.all(batch.num_rows()).contains(&NOBODY) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Make sure that as many identities can be numbered as rows name one after the other.
+    pub(crate) fn make_room(&mut self, rows: &[RecordBatch]) -> Result<(), TableError> {
+        let mut more = 0;
+        for batch in rows {
+            let identities = Uuids::new(batch, "identity")?.all(batch.num_rows());
+            let is_other = |pair: &&[Uuid]| pair[0] != pair[1];
+            more += 1 + identities.windows(2).filter(is_other).count();
+        }
+        self.numbers.make_room(more);
+        Ok(())
     }
 
     /// By number of an identity that of the one its person is called by.
@@ -47,21 +82,46 @@ impl Named {
 
     /// The number of an identity, made where it has none.
     pub(crate) fn own(&mut self, identity: Uuid) -> u32 {
-        self.number_of(key(identity))
+        let number = self.numbers.number(key(identity));
+        if number as usize == self.persons.len() {
+            self.persons.push(number);
+        }
+        number
     }
 
     /// The number of an identity that was met before, or [`NULL`].
     pub(crate) fn find(&self, identity: Uuid) -> u32 {
         self.numbers.find(key(identity))
     }
+}
 
-    fn number_of(&mut self, key: u128) -> u32 {
-        let number = self.numbers.number(key);
-        if number as usize == self.persons.len() {
-            self.persons.push(number);
-        }
-        number
+fn versions_of(batch: &RecordBatch) -> Result<&[u64], TableError> {
+    let array = find(batch, "version", "who is who")?;
+    match array.as_primitive_opt::<UInt64Type>() {
+        Some(versions) if versions.null_count() == 0 => Ok(versions.values()),
+        _ => Err(wrong("version", array, "whole numbers of 64 bits without a sign", "cast it")),
     }
+}
+
+/// Rows nearly in order: those looked up one after the other lie in a small part of the table.
+fn by_region(ids: &[Uuid]) -> Vec<u32> {
+    const REGIONS_LOG2: u32 = 10;
+    #[allow(clippy::cast_possible_truncation, reason = "a few bits")]
+    let region = |id: &Uuid| (Numbers::leading(key(*id)) >> (u64::BITS - REGIONS_LOG2)) as usize;
+    let mut ends = vec![0_u32; (1 << REGIONS_LOG2) + 1];
+    for id in ids {
+        ends[region(id) + 1] += 1;
+    }
+    for at in 1..ends.len() {
+        ends[at] += ends[at - 1];
+    }
+    let mut rows = vec![0; ids.len()];
+    for (row, id) in (0..).zip(ids) {
+        let end = &mut ends[region(id)];
+        rows[*end as usize] = row;
+        *end += 1;
+    }
+    rows
 }
 
 fn key(identity: Uuid) -> u128 {
@@ -78,11 +138,27 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// As many keys at most. Room is made once: the first keys in order fill the first places, and
-    /// would fill up a table that is yet to grow.
+    /// As many keys at most. Room is made before: the first keys in order fill the first places,
+    /// and would fill up a table that is yet to grow.
     fn with_capacity(keys: usize) -> Self {
-        let places = (2 * keys.max(1)).next_power_of_two();
-        Self { places: vec![NULL; places], shift: u64::BITS - places.ilog2(), keys: Vec::new() }
+        let places = (keys + keys / 3 + 1).next_power_of_two().max(2);
+        Self {
+            places: vec![NULL; places],
+            shift: u64::BITS - places.ilog2(),
+            keys: Vec::with_capacity(keys),
+        }
+    }
+
+    fn make_room(&mut self, more: usize) {
+        let keys = self.keys.len() + more;
+        if keys + keys / 3 < self.places.len() {
+            return;
+        }
+        let mut larger = Self::with_capacity(keys);
+        for key in &self.keys {
+            larger.number(*key);
+        }
+        *self = larger;
     }
 
     /// By which a warehouse orders first: of a UUID the second half.
