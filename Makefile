@@ -70,11 +70,14 @@ $(FUZZ_CORPUS)/.unpacked: $(FUZZ_CORPUS).tar.xz
 	tar --extract --xz --file $< --directory $(FUZZ_CORPUS)
 	touch $@
 
-fuzz: .tools/bin/cargo-fuzz $(FUZZ_CORPUS)/.unpacked ## each fuzz target for ten minutes, from what was found before
+fuzz: .tools/bin/cargo-fuzz $(FUZZ_CORPUS)/.unpacked ## ten minutes of each fuzz target, from what was found before
+	mkdir -p target
 	for target in $(FUZZ); do \
 		ASAN_OPTIONS=malloc_context_size=2:quarantine_size_mb=4 $(CARGO_FUZZ) run $(FUZZ_DIR) \
 			$$target -- -dict=rust/fuzz/json.dict -max_len=4096 -timeout=20 \
-			-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 || exit 1; \
+			-max_total_time=$(FUZZ_SECONDS) > target/fuzz-$$target.log 2>&1 || \
+			{ tail -n 50 target/fuzz-$$target.log; exit 1; }; \
+		echo "$$target: $$(grep -a '^Done' target/fuzz-$$target.log)"; \
 	done
 
 fuzz-corpus: fuzz ## keep of what the fuzz targets found what reaches the most with the least

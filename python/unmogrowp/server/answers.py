@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
 
@@ -29,7 +29,9 @@ from unmogrowp.warehouse import (
 from unmogrowp.warehouse.intervals import ENDS, Intervals
 from unmogrowp.warehouse.money import decimal_text
 from unmogrowp.warehouse.span import Span
-from unmogrowp.warehouse.users import Interval
+
+if TYPE_CHECKING:
+    from unmogrowp.warehouse.users import Interval
 
 Report: TypeAlias = dict[str, object]
 
