@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
 
+use unmogrowp_scan::{Isa, uuids};
+
 use super::block::{Block, Place, ROWS, each};
 use super::columns::{FEW_ROWS, WIDTH, transpose};
 use super::fields::{Fields, fixed_at, int_at};
@@ -118,6 +120,7 @@ impl Packed {
                         writer.label(column, Text::whole(text), &mut pen);
                     }
                     Value::Text(text) => Writer::text(Text::whole(text), &mut pen),
+                    Value::UuidText(uuid) => writer.session(uuid, &mut pen),
                 }
             }
             writer.end_row(&mut pen);
@@ -145,13 +148,22 @@ pub(crate) struct Packer<'m> {
     group_at: usize,
     /// Whether the row being written is the only one.
     is_lone: bool,
+    sessions: Sessions,
     mint: &'m dyn Fn() -> Id,
 }
 
 impl<'m> Packer<'m> {
     pub(crate) fn new(mint: &'m dyn Fn() -> Id) -> Self {
         let writer = SPARE.take().unwrap_or_default();
-        Self { packed: Packed::default(), end: 0, writer, group_at: 0, is_lone: false, mint }
+        Self {
+            packed: Packed::default(),
+            end: 0,
+            writer,
+            group_at: 0,
+            is_lone: false,
+            sessions: Sessions::default(),
+            mint,
+        }
     }
 
     pub(crate) fn finish(mut self) -> Packed {
@@ -205,8 +217,10 @@ impl<'m> Packer<'m> {
                 writer.label(column, text(column, row, fields, from), &mut pen);
             });
         }
-        each(present & row::TEXTS & !PROPERTIES, |column| {
-            Writer::text(text(column, row, fields, from), &mut pen);
+        let sessions = &self.sessions;
+        each(present & row::TEXTS & !PROPERTIES, |column| match sessions.get(column, row) {
+            Some(uuid) => writer.session(uuid, &mut pen),
+            None => Writer::text(text(column, row, fields, from), &mut pen),
         });
         if present & PROPERTIES != 0 {
             properties(row, fields, from, &mut pen);
@@ -214,6 +228,40 @@ impl<'m> Packer<'m> {
         writer.end_row(&mut pen);
         self.end = pen.at();
         self.packed.stops.push(self.end);
+    }
+}
+
+/// The sessions of a block that are named by a UUID, which reads back as it was sent.
+struct Sessions {
+    uuids: Box<[[u8; 16]; ROWS]>,
+    rows: u64,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { uuids: Box::new([[0; 16]; ROWS]), rows: 0 }
+    }
+}
+
+impl Sessions {
+    fn find(&mut self, live: u64, fields: &Fields<'_>, bytes: &[u8], block: &Block) {
+        let column = at::SESSION_ID;
+        let (rows, spans) =
+            (live & fields.present[column] & fields.plain[column], block.spans(column));
+        let found = uuids(Isa::active(), bytes, spans, rows, &mut self.uuids);
+        self.rows = 0;
+        each(found, |row| {
+            let (start, stop) = spans[row];
+            let text = bytes.get(start as usize..stop as usize).unwrap_or_default();
+            // Of all that a UUID has, only letters in upper case lack this bit.
+            let is_lower = text.iter().fold(0x20, |bits, byte| bits & byte) != 0;
+            self.rows |= u64::from(is_lower) << row;
+        });
+    }
+
+    #[inline]
+    fn get(&self, column: usize, row: usize) -> Option<[u8; 16]> {
+        (column == at::SESSION_ID && self.rows >> row & 1 == 1).then(|| self.uuids[row])
     }
 }
 
@@ -258,6 +306,7 @@ impl Sink for Packer<'_> {
     fn write(&mut self, fields: &mut Fields<'_>, bytes: &[u8], block: &Block) {
         let live = block.all() & !block.failed;
         self.identify(live, fields);
+        self.sessions.find(live, fields, bytes, block);
         let mut masks = [0; ROWS];
         if block.rows > FEW_ROWS {
             masks[..WIDTH].copy_from_slice(&fields.present);

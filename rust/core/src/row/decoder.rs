@@ -4,6 +4,7 @@ use arrow_array::RecordBatch;
 
 use super::{BATCH_BYTES_MAX, RowError, Rows, Value};
 use crate::parse::Columns;
+use crate::parse::uuid::written;
 
 /// The rows of one payload.
 ///
@@ -55,6 +56,10 @@ impl Decoder {
                 Value::Text(text) => {
                     bytes += text.len();
                     columns.text(column, text);
+                }
+                Value::UuidText(uuid) => {
+                    bytes += value.text_bytes();
+                    columns.text(column, &written(uuid));
                 }
             });
             // A few bytes may name much text: what counts is what it becomes.

@@ -6,11 +6,13 @@
 //! or writes many rows does the same thing many times over. What rows share is said once:
 //!
 //! * a label of [`LABEL_BYTES_MIN`] bytes or more that was spelled out before is only its number;
-//! * a time that equals another is left out, and an IPv4 address has 4 bytes.
+//! * a time that equals another is left out, an IPv4 address has 4 bytes, and a session that is
+//!   named by a UUID 16.
 //!
 //! A row with [`Flags::FIRST`] knows nothing of the rows before it. Rows from there to the next
 //! one are a group: groups stand alone, so that those of several requests can share a payload.
-//! Payloads of version 1 have no flags, spell out every label, and are in column order throughout.
+//! Payloads of version 2 spell out every session. Those of version 1 have no flags, spell out every
+//! label too, and are in column order throughout.
 
 use thiserror::Error;
 
@@ -30,8 +32,10 @@ pub(crate) use writer::Writer;
 
 /// First byte of payloads of rejects, and of rows before labels had numbers.
 const VERSION: u8 = 1;
+/// First byte of payloads of rows before sessions had 16 bytes.
+const LABELS_VERSION: u8 = 2;
 /// First byte of payloads of rows.
-pub const ROWS_VERSION: u8 = 2;
+pub const ROWS_VERSION: u8 = 3;
 
 /// Text of one batch has 32-bit offsets.
 const BATCH_BYTES_MAX: usize = i32::MAX as usize;
@@ -72,7 +76,10 @@ impl Flags {
     const SAME_RECEIPT: u64 = 1 << 61;
     /// The address is an IPv4 one: its last 4 bytes.
     const IPV4: u64 = 1 << 60;
-    const ALL: u64 = Self::FIRST | Self::NO_SKEW | Self::SAME_RECEIPT | Self::IPV4;
+    /// The session is a UUID in lower case: its 16 bytes, where its text would be.
+    const UUID_SESSION: u64 = 1 << 59;
+    const LABELS: u64 = Self::FIRST | Self::NO_SKEW | Self::SAME_RECEIPT | Self::IPV4;
+    const ALL: u64 = Self::LABELS | Self::UUID_SESSION;
 }
 
 /// Why bytes are no rows.

@@ -1,6 +1,6 @@
 //! Bytes of a payload in, the values of its rows out.
 
-use super::{Flags, LABEL_BYTES_MIN, ORDER, ROWS_VERSION, RowError, VERSION};
+use super::{Flags, LABEL_BYTES_MIN, LABELS_VERSION, ORDER, ROWS_VERSION, RowError, VERSION};
 use crate::parse::ip::MAPPED;
 use crate::schema::{COLUMNS, Kind, at};
 
@@ -75,25 +75,35 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Characters of a UUID.
+const UUID_CHARS: usize = 36;
+
 /// What a row has in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     Fixed([u8; 16]),
     Int(i64),
     Text(&'a [u8]),
+    /// Text that is this UUID in lower case.
+    UuidText([u8; 16]),
 }
 
 impl Value<'_> {
     /// Bytes of its text.
     pub(crate) fn text_bytes(self) -> usize {
-        if let Self::Text(text) = self { text.len() } else { 0 }
+        match self {
+            Self::Text(text) => text.len(),
+            Self::UuidText(_) => UUID_CHARS,
+            Self::Fixed(_) | Self::Int(_) => 0,
+        }
     }
 }
 
 /// The rows of a payload, one after the other.
 pub(crate) struct Rows<'a> {
     reader: Reader<'a>,
-    has_numbers: bool,
+    /// What may be said: nothing in version 1, where labels have no numbers either.
+    flags: u64,
     /// Labels of the group that have a number.
     labels: Vec<&'a [u8]>,
     received_us: Option<i64>,
@@ -102,16 +112,19 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// The rows of a payload with its version.
     pub(crate) fn new(payload: &'a [u8]) -> Result<Self, RowError> {
-        let has_numbers = payload.first() == Some(&ROWS_VERSION);
-        let version = if has_numbers { ROWS_VERSION } else { VERSION };
+        let (version, flags) = match payload.first() {
+            Some(&ROWS_VERSION) => (ROWS_VERSION, Flags::ALL),
+            Some(&LABELS_VERSION) => (LABELS_VERSION, Flags::LABELS),
+            _ => (VERSION, 0),
+        };
         let reader = Reader::new(payload, version)?;
-        Ok(Self { reader, has_numbers, labels: Vec::new(), received_us: None })
+        Ok(Self { reader, flags, labels: Vec::new(), received_us: None })
     }
 
     /// Rows without a version before them.
     pub(crate) fn bare(bytes: &'a [u8]) -> Self {
         let reader = Reader { bytes, at: 0 };
-        Self { reader, has_numbers: true, labels: Vec::new(), received_us: None }
+        Self { reader, flags: Flags::ALL, labels: Vec::new(), received_us: None }
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -127,8 +140,7 @@ impl<'a> Rows<'a> {
     #[inline]
     pub(crate) fn next(&mut self, mut visit: impl FnMut(usize, Value<'a>)) -> Option<u64> {
         let word = u64::from_le_bytes(self.reader.array()?);
-        let known = if self.has_numbers { Flags::ALL } else { 0 };
-        let (present, flags) = (word & !known, word & known);
+        let (present, flags) = (word & !self.flags, word & self.flags);
         if present >> COLUMNS.len() != 0 {
             return None;
         }
@@ -136,7 +148,8 @@ impl<'a> Rows<'a> {
             self.labels.clear();
             self.received_us = None;
         }
-        let order: &[u64] = if self.has_numbers { &ORDER } else { &[u64::MAX] };
+        let has_numbers = self.flags != 0;
+        let order: &[u64] = if has_numbers { &ORDER } else { &[u64::MAX] };
         let mut timestamp = None;
         for kinds in order {
             let mut bits = present & kinds;
@@ -148,7 +161,10 @@ impl<'a> Rows<'a> {
                     Kind::Ip => Value::Fixed(self.address(flags)?),
                     Kind::Micros => Value::Int(self.int()?),
                     Kind::Time => Value::Int(self.time(column, flags, &mut timestamp)?),
-                    Kind::Label if self.has_numbers => Value::Text(self.label()?),
+                    Kind::Label if has_numbers => Value::Text(self.label()?),
+                    _ if column == at::SESSION_ID && flags & Flags::UUID_SESSION != 0 => {
+                        Value::UuidText(self.reader.array()?)
+                    }
                     Kind::Text | Kind::Json | Kind::Label => Value::Text(self.reader.text()?),
                 };
                 visit(column, value);

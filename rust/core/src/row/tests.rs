@@ -93,6 +93,38 @@ fn rows_say_what_columns_say() {
 }
 
 #[test]
+fn a_session_with_a_uuid_has_sixteen_bytes() {
+    let lower = "6ba7b811-9dad-11d1-80b4-00c04fd430c8";
+    let size = |session: &str| {
+        let tail = r#""event_name":"a","timestamp":1767225600,"user_id":"u"}"#;
+        let line = format!(r#"{{"session_id":"{session}",{tail}"#);
+        let body = [line.as_str(); 3].join("\n");
+        let packed = pack(body.as_bytes(), &Context::default(), &|| [1; 16]).unwrap();
+        // Whole, and written anew without one of them.
+        for without in [vec![], vec![1]] {
+            let stored = decode(&payload(&packed.rows, &without)).unwrap();
+            assert_eq!(stored.num_rows(), 3 - without.len());
+            let sessions = stored.column(at::SESSION_ID).as_string::<i32>();
+            assert!(sessions.iter().all(|found| found == Some(session)), "{session}");
+        }
+        packed.rows.bytes().len()
+    };
+    assert_eq!(size(lower) + 3 * 21, size(&lower.replace('-', "_")));
+    // What does not read back as it was sent is text.
+    assert_eq!(size(&lower.to_uppercase()), size(&lower.replace('-', "_")));
+    assert_eq!(size(&lower.replace("6ba7", "6Ba7")), size(&lower.replace('-', "_")));
+}
+
+#[test]
+fn payloads_of_the_version_before_are_read() {
+    let (events, rows) = events(70);
+    let mut payload = payload(&rows, &[]);
+    payload[0] = 2;
+    // None of these events has a session.
+    assert_eq!(others(&decode(&payload).unwrap()), others(&events));
+}
+
+#[test]
 fn rows_that_are_left_out_are_missed_by_no_other() {
     let (events, rows) = events(300);
     for without in [vec![0], vec![0, 1, 2, 3], vec![299], (0..300).step_by(2).collect(), vec![]] {

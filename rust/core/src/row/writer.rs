@@ -120,6 +120,13 @@ impl Writer {
         pen.text(value);
     }
 
+    /// The session, whose text is this UUID in lower case.
+    #[inline]
+    pub(crate) fn session(&mut self, uuid: [u8; 16], pen: &mut Pen<'_>) {
+        self.word |= Flags::UUID_SESSION;
+        pen.put(uuid);
+    }
+
     /// A label of the only row.
     #[inline]
     pub(crate) fn lone_label(value: Text<'_>, pen: &mut Pen<'_>) {
