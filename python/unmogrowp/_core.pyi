@@ -322,8 +322,8 @@ class Listener:
 @final
 class Persons:
     """
-    Who is who by a table of `identity` and `person`, 16 bytes each, and `version`. For one report: it takes in
-    whom that is about.
+    Who is who by a table of `identity` and `person`, 16 bytes each, and `version`. For one report:
+    it takes in whom that is about.
     """
     def __new__(cls, /, table: Batches, more: int) -> Persons:
         """
