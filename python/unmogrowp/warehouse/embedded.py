@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
@@ -61,5 +62,6 @@ class Engine:
             return self._connection.query(sql, form, params=parameters)
         except RuntimeError as error:
             # What it had written of the answer would come before the next one.
-            self._connection.query("SELECT 1", "TabSeparated")
+            with suppress(RuntimeError):
+                self._connection.query("SELECT 1", "TabSeparated")
             raise EngineError(str(error)) from error
