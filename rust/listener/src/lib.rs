@@ -51,7 +51,7 @@ struct Shared {
     gate: Arc<dyn Gate>,
     settings: Settings,
     /// None: connections are plain.
-    tls: Option<Tls>,
+    tls: Option<Arc<Tls>>,
     request_ids: RequestIds,
     /// Secret of the hash that keys are known by.
     seed: [u64; 2],
@@ -62,7 +62,7 @@ struct Shared {
 /// A running listener. Closed when dropped.
 pub struct Listener {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    tls: Option<Arc<Tls>>,
     stop: watch::Sender<bool>,
     workers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -82,22 +82,23 @@ impl Listener {
         let socket = TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
+        let tls = certificate.map(|certificate| Arc::new(Tls::new(certificate)));
         let shared = Arc::new(Shared {
             intake,
             gate,
             settings,
-            tls: certificate.map(Tls::new),
+            tls: tls.clone(),
             request_ids: RequestIds::new(),
             seed: [gate::random(), gate::random()],
             arriving: AtomicUsize::new(0),
         });
         let (stop, stopping) = watch::channel(false);
-        let listener = Self { address, shared, stop, workers: Mutex::default() };
+        let listener = Self { address, tls, stop, workers: Mutex::default() };
         let mut deal = Vec::new();
         for number in 0..settings.threads.max(1) {
             let (sender, incoming) = mpsc::unbounded_channel();
             deal.push(sender);
-            let (shared, stopping) = (listener.shared.clone(), stopping.clone());
+            let (shared, stopping) = (shared.clone(), stopping.clone());
             let outbox = Arc::new(Outbox::new()?);
             let runtime = worker::runtime()?;
             let run = move || runtime.block_on(worker::run(shared, outbox, incoming, stopping));
@@ -116,7 +117,7 @@ impl Listener {
 
     /// Greet new connections with another certificate. Nothing is done where none was given.
     pub fn renew(&self, certificate: Certificate) {
-        if let Some(tls) = &self.shared.tls {
+        if let Some(tls) = &self.tls {
             tls.renew(certificate);
         }
     }
