@@ -24,6 +24,13 @@ def test_values_arrive_as_they_were_given(warehouse: Warehouse) -> None:
     assert warehouse.arrow(sql, given).to_pylist() == [given]
 
 
+def test_times_are_understood_as_in_any_other_query(warehouse: Warehouse) -> None:
+    at = {"at": "2026-01-02 03:04:05.678901"}
+    sql = "SELECT toUnixTimestamp64Micro({at:DateTime64(6, 'UTC')}) AS us"
+    found = warehouse.arrow(sql, at).to_pylist()
+    assert found == warehouse.rows(sql, at) == [{"us": 1_767_323_045_678_901}]
+
+
 def test_an_answer_is_what_another_format_says(warehouse: Warehouse) -> None:
     sql = (
         "SELECT number, toString(number) AS text, toDate(number % 999) AS day, number / 7 AS part, "

@@ -269,6 +269,8 @@ class Warehouse:
             settings = {
                 **self._settings,
                 **self._turns(),
+                # As the client has it.
+                "date_time_input_format": "best_effort",
                 "output_format_arrow_string_as_string": 1,
             }
             engine = self._own.engine = Engine(self.dsn.removeprefix("chdb://"), settings)
