@@ -13,8 +13,8 @@ FUZZ_CORPUS := rust/fuzz/corpus
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=target/fuzz .tools/bin/cargo-fuzz fuzz
 FUZZ_DIR := --fuzz-dir rust/fuzz
 
-.PHONY: help demo test check chaos proofs fuzz fuzz-corpus bench build develop stubs notebook lock test-rust \
-        test-python test-fuzz clean start-infra
+.PHONY: help demo test check chaos proofs fuzz fuzz-corpus bench build develop stubs notebook lock \
+        test-rust test-python test-fuzz clean start-infra
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

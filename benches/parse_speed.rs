@@ -113,9 +113,9 @@ impl<'a> Work<'a> {
 
     fn run(&self, name: &str) {
         match name {
-            "parse" => self.each_body(|body| drop(black_box(parse(body, &self.context)))),
+            "parse" => self.each_body(|body| drop(black_box(parse(body, &self.context).unwrap()))),
             "pack" => self.each_body(|body| {
-                drop(black_box(pack(body, &self.context, &|| [7; 16])));
+                drop(black_box(pack(body, &self.context, &|| [7; 16]).unwrap()));
             }),
             "serde_json" => self.each_line(|line| {
                 drop(black_box(serde_json::from_slice::<Line<'_, &RawValue>>(line)));

@@ -10,7 +10,7 @@ from unmogrowp.table import Table
 from unmogrowp.warehouse.persons import KNOWN, NIL, Known
 from unmogrowp.warehouse.schema import IS_TOUCH, NEVER
 from unmogrowp.warehouse.span import Span
-from unmogrowp.warehouse.store import Warehouse
+from unmogrowp.warehouse.store import AS_DICTIONARY, Warehouse
 
 # What is kept of a touch.
 KEYS = ("source", "campaign", "adset", "creative")
@@ -33,7 +33,6 @@ _ALONE = (
     f"FROM events AS e FINAL WHERE {_APP} AND NOT ({IS_TOUCH})"
 )
 _IN_ORDER = "ORDER BY timestamp, event_id"
-_AS_DICTIONARY = "SETTINGS output_format_arrow_low_cardinality_as_dictionary = 1"
 
 
 def cohorts(
@@ -69,7 +68,7 @@ def _answer(warehouse: Warehouse, app_id: str, asked: Cohorts, beside: Executor)
     """What is read next comes in while a kernel of ours takes in what came before."""
 
     def table(sql: str) -> _core.Batches:
-        return Table.read(warehouse.arrow(f"{sql} {_AS_DICTIONARY}", {"app_id": app_id})).batches
+        return Table.read(warehouse.arrow(f"{sql} {AS_DICTIONARY}", {"app_id": app_id})).batches
 
     known = Known(warehouse, app_id, beside)
     some, rest = f"AND e.identity IN ({_NOBODIES})", f"AND e.identity NOT IN ({_NOBODIES})"

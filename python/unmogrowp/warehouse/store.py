@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
 
+# Behind a query for Arrow: labels as they lie, not spelled out row by row.
+AS_DICTIONARY = "SETTINGS output_format_arrow_low_cardinality_as_dictionary = 1"
 # Ctrl-C does not reach a running query, so each has to end by itself.
 EXECUTION_SECONDS_MAX = 120
 # What may pass: time, memory, too many queries or parts, network, locks, disk, cancelled.

@@ -9,7 +9,7 @@ from unmogrowp import _core
 from unmogrowp.table import Table
 from unmogrowp.warehouse.persons import Known, with_person
 from unmogrowp.warehouse.span import TIME, Span
-from unmogrowp.warehouse.store import Warehouse
+from unmogrowp.warehouse.store import AS_DICTIONARY, Warehouse
 
 Interval = Literal["hour", "day", "week", "month", "total"]
 # By start in seconds and event name; all of them by None.
@@ -50,8 +50,7 @@ def _seen(span: Span) -> str:
     end = "" if span.stop is None else f" AND s.month < {{stop:{TIME}}}"
     return (
         "SELECT UUIDToNum(s.identity) AS identity, toUInt16(s.month) AS month, event_name AS name,"
-        f" days FROM rollup_seen AS s WHERE app_id = {{app_id:String}}{first}{end}"
-        " SETTINGS output_format_arrow_low_cardinality_as_dictionary = 1"
+        f" days FROM rollup_seen AS s WHERE app_id = {{app_id:String}}{first}{end} {AS_DICTIONARY}"
     )
 
 

@@ -124,6 +124,19 @@ pub(crate) fn wrong(
     }
 }
 
+/// A column of numbers of this very type, which has no sign, none of them null.
+pub(crate) fn unsigned<'a, T: ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &str,
+    role: &'static str,
+) -> Result<&'a [T::Native], TableError> {
+    let array = find(batch, name, role)?;
+    match array.as_primitive_opt::<T>() {
+        Some(column) if column.null_count() == 0 => Ok(column.values()),
+        _ => Err(wrong(name, array, "whole numbers without a sign, none of them null", "cast it")),
+    }
+}
+
 /// Text or bytes of any layout: plain, large, view, fixed size or dictionary.
 pub enum Bytes<'a> {
     /// A column of nulls.

@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, UInt16Type, UInt32Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::RecordBatch;
+use arrow_array::types::{UInt16Type, UInt32Type};
 
-use crate::column::{Bytes, Interner, Map, NULL, TableError, find, wrong};
+use crate::column::{Bytes, Interner, Map, NULL, TableError, find, unsigned};
 use crate::identity::{NOBODY, Named, Uuids};
 
 const ROLE: &str = "who was seen";
@@ -56,8 +55,8 @@ pub fn users(
     people.make_room(seen)?;
     let mut lists = Lists::default();
     for batch in seen {
-        let months = numbers::<UInt16Type>(batch, "month")?;
-        let masks = numbers::<UInt32Type>(batch, "days")?;
+        let months = unsigned::<UInt16Type>(batch, "month", ROLE)?;
+        let masks = unsigned::<UInt32Type>(batch, "days", ROLE)?;
         let names = lists.names_of(batch)?;
         let (mut last, mut counted) = ((NOBODY, NULL), (0, within(0, days)));
         let identities = Uuids::new(batch, "identity")?.all(batch.num_rows());
@@ -170,17 +169,6 @@ impl Lists {
             }
         }
         Users { rows, all: is_seen.into_iter().map(u64::from).sum() }
-    }
-}
-
-fn numbers<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &str,
-) -> Result<&'a [T::Native], TableError> {
-    let array = find(batch, name, ROLE)?;
-    match array.as_primitive_opt::<T>() {
-        Some(column) if column.null_count() == 0 => Ok(column.values()),
-        _ => Err(wrong(name, array, "whole numbers without a sign, none of them null", "cast it")),
     }
 }
 

@@ -4,12 +4,11 @@
 //! here. So the place of an identity in the table follows from its leading bits: whoever comes in
 //! order goes through the table from one end to the other. The bits are those of a digest.
 
-use arrow_array::cast::AsArray;
+use arrow_array::RecordBatch;
 use arrow_array::types::UInt64Type;
-use arrow_array::{Array, RecordBatch};
 
 use super::{NOBODY, NULL, Uuid, Uuids};
-use crate::column::{TableError, find, narrow, wrong};
+use crate::column::{TableError, narrow, unsigned};
 
 /// Who is who by a table of `identity`, `person` and `version` (64 bits without a sign): of several
 /// rows of an identity that with the greatest counts. One that is not in it, or whose person is
@@ -34,7 +33,7 @@ impl Named {
             let column = |name| Uuids::new(batch, name).map(|ids| ids.all(batch.num_rows()));
             let (identities, persons) = (column("identity")?, column("person")?);
             let own: Vec<_> = identities.iter().map(|identity| named.own(*identity)).collect();
-            let versions = versions_of(batch)?;
+            let versions = unsigned::<UInt64Type>(batch, "version", "who is who")?;
             newest.resize(named.persons.len(), 0);
             for row in by_region(&persons) {
                 let (own, row) = (own[row as usize], row as usize);
@@ -92,14 +91,6 @@ impl Named {
     /// The number of an identity that was met before, or [`NULL`].
     pub(crate) fn find(&self, identity: Uuid) -> u32 {
         self.numbers.find(key(identity))
-    }
-}
-
-fn versions_of(batch: &RecordBatch) -> Result<&[u64], TableError> {
-    let array = find(batch, "version", "who is who")?;
-    match array.as_primitive_opt::<UInt64Type>() {
-        Some(versions) if versions.null_count() == 0 => Ok(versions.values()),
-        _ => Err(wrong("version", array, "whole numbers of 64 bits without a sign", "cast it")),
     }
 }
 

@@ -135,7 +135,7 @@ impl Packed {
 const GROUP_BYTES: usize = 256 << 10;
 
 thread_local! {
-    static SPARE: Cell<Option<Writer>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<(Writer, Sessions)>> = const { Cell::new(None) };
 }
 
 /// Packs rows.
@@ -154,20 +154,20 @@ pub(crate) struct Packer<'m> {
 
 impl<'m> Packer<'m> {
     pub(crate) fn new(mint: &'m dyn Fn() -> Id) -> Self {
-        let writer = SPARE.take().unwrap_or_default();
+        let (writer, sessions) = SPARE.take().unwrap_or_default();
         Self {
             packed: Packed::default(),
             end: 0,
             writer,
             group_at: 0,
             is_lone: false,
-            sessions: Sessions::default(),
+            sessions,
             mint,
         }
     }
 
     pub(crate) fn finish(mut self) -> Packed {
-        SPARE.set(Some(self.writer));
+        SPARE.set(Some((self.writer, self.sessions)));
         self.packed.bytes.truncate(self.end);
         self.packed
     }
