@@ -13,8 +13,10 @@ pub struct Line {
     pub stop: u32,
     /// How many quotes have been indexed up to its end.
     pub quotes: u32,
-    /// It holds a backslash or a control byte other than the `\r` before its `\n`.
+    /// It holds a control byte other than the `\r` before its `\n`.
     pub is_odd: bool,
+    /// It holds a backslash.
+    pub is_escaped: bool,
     /// It holds bytes that are not ASCII.
     pub is_wide: bool,
 }
@@ -28,13 +30,13 @@ pub struct Index {
     pub lines: Vec<Line>,
 }
 
-/// Which of 64 bytes are of a kind, the first byte lowest.
+/// Which of 64 bytes end a line or say something about one, the first byte lowest.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Masks {
-    pub(crate) quote: u64,
+pub(crate) struct Marks {
     pub(crate) newline: u64,
-    /// Backslashes and control bytes, `\n` included.
-    pub(crate) odd: u64,
+    /// Control bytes, `\n` included.
+    pub(crate) control: u64,
+    pub(crate) slash: u64,
     pub(crate) wide: u64,
 }
 
@@ -45,20 +47,28 @@ pub(crate) const BLOCK: usize = 64;
 pub(crate) struct Pen<'a> {
     lines: &'a mut Vec<Line>,
     is_odd: bool,
+    is_escaped: bool,
     is_wide: bool,
 }
 
 impl<'a> Pen<'a> {
     pub(crate) fn new(lines: &'a mut Vec<Line>) -> Self {
-        Self { lines, is_odd: false, is_wide: false }
+        Self { lines, is_odd: false, is_escaped: false, is_wide: false }
     }
 
     /// Note the lines that end in a block which starts at `at`; `quotes` were indexed before it.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "it is part of the loop of each kernel")]
-    pub(crate) fn note(&mut self, block: &[u8; BLOCK], masks: Masks, at: u32, quotes: u32) {
-        let Masks { quote, mut newline, odd, mut wide } = masks;
-        let mut odd = odd & !newline;
+    pub(crate) fn note(
+        &mut self,
+        block: &[u8; BLOCK],
+        quote: u64,
+        marks: Marks,
+        at: u32,
+        quotes: u32,
+    ) {
+        let Marks { mut newline, control, mut slash, mut wide } = marks;
+        let mut odd = control & !newline;
         if odd != 0 && newline != 0 {
             odd &= !(returns(block) & newline >> 1);
         }
@@ -69,29 +79,30 @@ impl<'a> Pen<'a> {
                 stop: at + bit,
                 quotes: quotes + (quote & below).count_ones(),
                 is_odd: self.is_odd || odd & below != 0,
+                is_escaped: self.is_escaped || slash & below != 0,
                 is_wide: self.is_wide || wide & below != 0,
             });
-            (odd, wide) = (odd & !below, wide & !below);
-            (self.is_odd, self.is_wide) = (false, false);
+            (odd, slash, wide) = (odd & !below, slash & !below, wide & !below);
+            (self.is_odd, self.is_escaped, self.is_wide) = (false, false, false);
             newline &= newline - 1;
         }
         self.is_odd |= odd != 0;
+        self.is_escaped |= slash != 0;
         self.is_wide |= wide != 0;
     }
 
     /// Note what follows the last `\n`.
     pub(crate) fn close(self, start: u32, stop: u32, quotes: u32) {
-        let (is_odd, is_wide) = (self.is_odd, self.is_wide);
+        let Self { is_odd, is_escaped, is_wide, .. } = self;
         if self.lines.last().map_or(start, |line| line.stop + 1) < stop {
-            self.lines.push(Line { stop, quotes, is_odd, is_wide });
+            self.lines.push(Line { stop, quotes, is_odd, is_escaped, is_wide });
         }
     }
 }
 
 /// Where the block has `\r`. Only called for blocks that have control bytes.
 fn returns(block: &[u8; BLOCK]) -> u64 {
-    let bit = |(at, &byte): (usize, &u8)| u64::from(byte == b'\r') << at;
-    block.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit)
+    bits(block, |eight| equal(eight, b'\r'))
 }
 
 impl Index {
@@ -108,31 +119,32 @@ impl Index {
             Path::Avx2 => crate::x86::index_avx2(isa, bytes, base, self),
             #[cfg(target_arch = "aarch64")]
             Path::Neon => crate::neon::index(isa, bytes, base, self),
-            _ => self.fill_with(bytes, base, classify),
+            _ => self.fill_with(bytes, base, quotes, marks),
         }
     }
 
-    /// Block by block, with `classify` to tell what is in one.
+    /// Block by block; of most there is nothing to tell but the quotes.
     #[inline]
     pub(crate) fn fill_with(
         &mut self,
         bytes: &[u8],
         base: u32,
-        classify: impl Fn(&[u8; BLOCK]) -> Masks,
+        quotes_of: impl Fn(&[u8; BLOCK]) -> u64,
+        marks_of: impl Fn(&[u8; BLOCK]) -> Option<Marks>,
     ) {
         let Self { quotes, lines } = self;
         let mut pen = Pen::new(lines);
         let mut at = base;
         for block in blocks(bytes) {
-            let masks = classify(&block);
             let before = count(quotes);
-            let mut quote = masks.quote;
+            let all = quotes_of(&block);
+            let mut quote = all;
             while quote != 0 {
                 quotes.push(at.wrapping_add(quote.trailing_zeros()));
                 quote &= quote - 1;
             }
-            if masks.newline | masks.odd | masks.wide != 0 {
-                pen.note(&block, masks, at, before);
+            if let Some(marks) = marks_of(&block) {
+                pen.note(&block, all, marks, at, before);
             }
             at = at.wrapping_add(64);
         }
@@ -164,15 +176,51 @@ pub(crate) fn padded(rest: &[u8]) -> [u8; BLOCK] {
     block
 }
 
-fn classify(block: &[u8; BLOCK]) -> Masks {
-    let mut masks = Masks::default();
-    for (bit, &byte) in block.iter().enumerate() {
-        masks.quote |= u64::from(byte == b'"') << bit;
-        masks.newline |= u64::from(byte == b'\n') << bit;
-        masks.odd |= u64::from(byte < 0x20 || byte == b'\\') << bit;
-        masks.wide |= u64::from(byte >= 0x80) << bit;
+/// The high bit of each of eight bytes.
+const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// The high bit of each byte that is zero.
+const fn zero(eight: u64) -> u64 {
+    // Without a carry from byte to byte: a low half above zero reaches the high bit.
+    !(((eight & !HIGH) + !HIGH) | eight) & HIGH
+}
+
+/// The high bit of each byte that is this one.
+const fn equal(eight: u64, byte: u8) -> u64 {
+    zero(eight ^ u64::from_le_bytes([byte; 8]))
+}
+
+/// The high bit of each byte below 32.
+const fn control(eight: u64) -> u64 {
+    zero(eight & u64::from_le_bytes([0xe0; 8]))
+}
+
+/// A bit for each byte whose high bit `mark` sets, given eight at a time.
+#[inline]
+fn bits(block: &[u8; BLOCK], mark: impl Fn(u64) -> u64) -> u64 {
+    // One product brings the high bits of all bytes together.
+    let gathered = |marks: u64| (marks >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    let marked = |eight: &[u8; 8]| gathered(mark(u64::from_le_bytes(*eight)));
+    let (eights, _) = block.as_chunks();
+    eights.iter().rev().fold(0, |bits, eight| bits << 8 | marked(eight))
+}
+
+fn quotes(block: &[u8; BLOCK]) -> u64 {
+    bits(block, |eight| equal(eight, b'"'))
+}
+
+fn marks(block: &[u8; BLOCK]) -> Option<Marks> {
+    let (eights, _) = block.as_chunks();
+    let special = |eight: u64| control(eight) | equal(eight, b'\\') | eight & HIGH;
+    if eights.iter().fold(0, |any, eight| any | special(u64::from_le_bytes(*eight))) == 0 {
+        return None;
     }
-    masks
+    Some(Marks {
+        newline: bits(block, |eight| equal(eight, b'\n')),
+        control: bits(block, control),
+        slash: bits(block, |eight| equal(eight, b'\\')),
+        wide: bits(block, |eight| eight & HIGH),
+    })
 }
 
 #[cfg(test)]
@@ -249,9 +297,9 @@ mod tests {
     fn a_return_is_odd_unless_the_line_ends_there() {
         let lines = |bytes: &[u8]| {
             let index = indexed(Isa::active(), bytes, 0);
-            index.lines.iter().map(|line| line.is_odd).collect::<Vec<_>>()
+            index.lines.iter().map(|line| (line.is_odd, line.is_escaped)).collect::<Vec<_>>()
         };
-        assert_eq!(lines(b"ab\r\ncd\r\n"), [false, false]);
-        assert_eq!(lines(b"a\rb\ncd\\\nef\r"), [true, true, true]);
+        assert_eq!(lines(b"ab\r\ncd\r\n"), [(false, false); 2]);
+        assert_eq!(lines(b"a\rb\ncd\\\nef\r"), [(true, false), (false, true), (true, false)]);
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Each kernel has a twin in plain Rust, which is its oracle, and is chosen by an [`Isa`].
 
+mod ahead;
 mod index;
+mod ip;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -10,7 +12,9 @@ mod uuid;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use ahead::fetch;
 pub use index::{Index, Line};
+pub use ip::{MAPPED, ipv4, ipv4s};
 pub use isa::{Isa, Path};
 pub use uuid::{ROWS, uuid, uuids};
 

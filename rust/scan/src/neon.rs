@@ -4,33 +4,45 @@
 
 use core::arch::aarch64::{
     uint8x16_t, vandq_u8, vceqq_u8, vcgeq_u8, vcltq_u8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8,
-    vorrq_u8, vpaddq_u8, vreinterpretq_u64_u8,
+    vpaddq_u8, vreinterpretq_u64_u8,
 };
 
-use crate::index::{BLOCK, Index, Masks};
+use crate::index::{BLOCK, Index, Marks};
 use crate::isa::{Isa, Path};
 
 pub(crate) fn index(isa: Isa, bytes: &[u8], base: u32, index: &mut Index) {
     assert!(isa.path() == Path::Neon, "the caller matched on the path");
     // SAFETY: an `Isa` of this path exists only on ARM64, which always has NEON.
-    index.fill_with(bytes, base, |block| unsafe { classify(block) });
+    index.fill_with(bytes, base, |block| unsafe { quotes(block) }, |block| unsafe { marks(block) });
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn classify(block: &[u8; BLOCK]) -> Masks {
+fn load(block: &[u8; BLOCK]) -> [uint8x16_t; 4] {
     // SAFETY: 16 bytes from 0, 16, 32 and 48 on end at 64, inside the array.
-    let parts = unsafe { [0, 16, 32, 48].map(|at| vld1q_u8(block.as_ptr().add(at))) };
-    let is = |byte: u8| parts.map(|part| vceqq_u8(part, vdupq_n_u8(byte)));
-    let small = parts.map(|part| vcltq_u8(part, vdupq_n_u8(0x20)));
-    let slash = is(b'\\');
-    let odd = [0, 1, 2, 3].map(|at| vorrq_u8(small[at], slash[at]));
-    Masks {
-        quote: bits(is(b'"')),
-        newline: bits(is(b'\n')),
-        odd: bits(odd),
-        wide: bits(parts.map(|part| vcgeq_u8(part, vdupq_n_u8(0x80)))),
-    }
+    unsafe { [0, 16, 32, 48].map(|at| vld1q_u8(block.as_ptr().add(at))) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn is(block: &[u8; BLOCK], byte: u8) -> [uint8x16_t; 4] {
+    load(block).map(|part| vceqq_u8(part, vdupq_n_u8(byte)))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn quotes(block: &[u8; BLOCK]) -> u64 {
+    bits(is(block, b'"'))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn marks(block: &[u8; BLOCK]) -> Option<Marks> {
+    let control = bits(load(block).map(|part| vcltq_u8(part, vdupq_n_u8(0x20))));
+    let slash = bits(is(block, b'\\'));
+    let wide = bits(load(block).map(|part| vcgeq_u8(part, vdupq_n_u8(0x80))));
+    let newline = || bits(is(block, b'\n'));
+    (control | slash | wide != 0).then(|| Marks { newline: newline(), control, slash, wide })
 }
 
 /// One bit per byte, which is all ones or zero: each keeps the bit of its place, and neighbours

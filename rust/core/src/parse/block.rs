@@ -32,7 +32,7 @@ pub(crate) struct Draft {
     pub(crate) seen: u32,
     /// Bit per column whose value was null.
     pub(crate) null: u32,
-    /// Bit per column whose value is a string without escapes.
+    /// Bit per column whose value is [`plain`](super::keys::is_plain).
     pub(crate) plain: u32,
 }
 
@@ -44,9 +44,7 @@ pub(crate) struct Block {
     /// Per row a bit per column that was sent, and 32 bits higher one if it is plain text.
     pub(crate) words: [u64; ROWS],
     /// Row by row, as they are read: a value's start and stop.
-    lain: Box<[[(u32, u32); SENT]; ROWS]>,
-    /// The same column by column, as they are checked.
-    spans: Box<[[(u32, u32); ROWS]; SENT]>,
+    spans: Box<[[(u32, u32); SENT]; ROWS]>,
     /// Column by column; told only of what is not plain text.
     forms: Box<[[Form; ROWS]; SENT]>,
     /// Members that are no column, in the order sent, row after row.
@@ -64,8 +62,7 @@ impl Default for Block {
             rows: 0,
             places: [Place::default(); ROWS],
             words: [0; ROWS],
-            lain: Box::new([[(0, 0); SENT]; ROWS]),
-            spans: Box::new([[(0, 0); ROWS]; SENT]),
+            spans: Box::new([[(0, 0); SENT]; ROWS]),
             forms: Box::new([[Form::Null; ROWS]; SENT]),
             unknown: Vec::new(),
             unknown_stops: [0; ROWS],
@@ -99,14 +96,14 @@ impl Block {
     #[inline]
     pub(crate) fn put(&mut self, column: usize, slot: Slot) {
         let row = self.rows % ROWS;
-        self.lain[row][column % SENT] = (slot.start, slot.stop);
+        self.spans[row][column % SENT] = (slot.start, slot.stop);
         self.forms[column % SENT][row] = slot.form;
     }
 
-    /// Keep plain text of the row being read.
+    /// Where the values of the row being read lie, for whoever keeps plain text.
     #[inline]
-    pub(crate) fn put_text(&mut self, column: usize, row: usize, span: (u32, u32)) {
-        self.lain[row % ROWS][column % SENT] = span;
+    pub(crate) fn spans_of_draft(&mut self) -> &mut [(u32, u32); SENT] {
+        &mut self.spans[self.rows % ROWS]
     }
 
     #[inline]
@@ -146,20 +143,14 @@ impl Block {
         self.unknown.get(self.unknown_start(self.rows)..).unwrap_or_default()
     }
 
-    /// Gather a column's spans from the rows.
+    /// Start and stop of the value of each row; those of rows without one mean nothing.
     #[inline]
-    pub(crate) fn lay_out(&mut self, column: usize) {
-        let column = column % SENT;
-        let lain = &self.lain[..self.rows.min(ROWS)];
-        for (span, row) in self.spans[column].iter_mut().zip(lain) {
-            *span = row[column];
+    pub(crate) fn spans(&self, column: usize) -> [(u32, u32); ROWS] {
+        let mut spans = [(0, 0); ROWS];
+        for (span, row) in spans.iter_mut().zip(&self.spans[..self.rows.min(ROWS)]) {
+            *span = row[column % SENT];
         }
-    }
-
-    /// Start and stop of each row's value, once laid out; those of rows without one mean nothing.
-    #[inline]
-    pub(crate) fn spans(&self, column: usize) -> &[(u32, u32); ROWS] {
-        &self.spans[column % SENT]
+        spans
     }
 
     /// What a row sent for a column; JSON null counts as nothing.
@@ -174,7 +165,7 @@ impl Block {
 
     #[inline]
     pub(crate) fn slot(&self, column: usize, row: usize, is_plain: bool) -> Slot {
-        let (start, stop) = self.lain[row % ROWS][column % SENT];
+        let (start, stop) = self.span(column, row);
         let form = if is_plain { Form::Text } else { self.forms[column % SENT][row % ROWS] };
         Slot { form, start, stop }
     }
@@ -182,14 +173,13 @@ impl Block {
     /// Where a row's value of a column lies.
     #[inline]
     pub(crate) fn span(&self, column: usize, row: usize) -> (u32, u32) {
-        self.lain[row % ROWS][column % SENT]
+        self.spans[row % ROWS][column % SENT]
     }
 
     /// Let a column have, in one row, what another has.
     pub(crate) fn copy(&mut self, from: usize, to: usize, row: usize) {
         if let Some(slot) = self.sent(from, row) {
-            self.lain[row][to] = (slot.start, slot.stop);
-            self.spans[to][row] = (slot.start, slot.stop);
+            self.spans[row][to] = (slot.start, slot.stop);
             self.forms[to][row] = slot.form;
         }
     }
@@ -208,6 +198,15 @@ impl Block {
     pub(crate) fn take_failure(&mut self, row: usize) -> Option<Failure> {
         self.failures[row].take()
     }
+}
+
+/// The position of each set bit, lowest first.
+#[inline]
+pub(crate) fn bits(mut left: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = left.trailing_zeros() as usize;
+        (left != 0).then(|| left &= left - 1).map(|()| bit)
+    })
 }
 
 /// Call `visit` with the position of each set bit, lowest first.

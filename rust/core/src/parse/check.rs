@@ -3,31 +3,20 @@
 //! Column by column, all rows of the block at a time: what holds for most rows is asked of all of
 //! them without branches, and only the others are looked at one by one.
 
-use unmogrowp_scan::{Isa, uuids};
+use unmogrowp_scan::{Isa, ipv4s, uuids};
 
 use super::block::{Block, ROWS, each};
-use super::columns::turn;
 use super::fault::Failure;
 use super::fields::{Checked, Fields, Inherited, fixed_at, instant, int_at, text};
 use super::json::{Form, Slot};
 use super::keys::SENT;
 use super::nobody::is_nobody;
 use super::time::in_range;
+use super::turn::turn;
 use super::{ip, money, uuid};
 use crate::limits::{FUTURE_MAX_US, SKEW_MAX_US};
 use crate::reject::Code;
 use crate::schema::{COLUMNS, IDENTITY, at};
-
-/// Bits of the spans that are neither empty nor longer than that.
-#[inline]
-fn fitting(spans: &[(u32, u32)], longest: usize) -> u64 {
-    let mut fits = 0;
-    for (row, (start, stop)) in spans.iter().enumerate() {
-        let length = stop.wrapping_sub(*start) as usize;
-        fits |= u64::from(length.wrapping_sub(1) < longest) << row;
-    }
-    fits
-}
 
 #[cold]
 fn missing(column: usize) -> Failure {
@@ -46,7 +35,6 @@ impl Fields<'_> {
             self.sent[column] = words[column] & live;
             self.plain[column] = words[column + SENT] & live;
             if self.sent[column] != 0 {
-                block.lay_out(column);
                 self.present[column] = self.column(column, bytes, block);
             }
         }
@@ -59,10 +47,9 @@ impl Fields<'_> {
             at::EVENT_ID => self.event_ids(bytes, block),
             at::USER_ID | at::ANONYMOUS_ID | at::DEVICE_ID => {
                 let present = self.texts(column, bytes, block);
-                let spans = block.spans(column);
                 let mut nobody = 0;
                 each(present & self.plain[column], |row| {
-                    let (start, stop) = spans[row];
+                    let (start, stop) = block.span(column, row);
                     let id = bytes.get(start as usize..stop as usize).unwrap_or_default();
                     nobody |= u64::from(is_nobody(id)) << row;
                 });
@@ -78,7 +65,7 @@ impl Fields<'_> {
                 let present = self.texts(column, bytes, block);
                 let mut foreign = 0;
                 each(present & self.plain[column], |row| {
-                    let (start, stop) = block.spans(column)[row];
+                    let (start, stop) = block.span(column, row);
                     let app = bytes.get(start as usize..stop as usize).unwrap_or_default();
                     foreign |= u64::from(self.is_foreign(app)) << row;
                 });
@@ -99,18 +86,9 @@ impl Fields<'_> {
 
     /// Rows with text of a length that is neither nothing nor too much.
     fn texts(&mut self, column: usize, bytes: &[u8], block: &mut Block) -> u64 {
-        let (sent, plain) = (self.sent[column], self.plain[column]);
-        let longest = COLUMNS[column].bytes_max;
-        let spans = block.spans(column);
-        // A full block is worth code of its own: its length is known.
-        let fits = if block.rows == ROWS {
-            fitting(spans, longest)
-        } else {
-            fitting(&spans[..block.rows], longest)
-        };
-        let mut present = sent & plain & fits;
-        each(sent & !present, |row| {
-            let slot = block.slot(column, row, plain >> row & 1 == 1);
+        let mut present = self.sent[column] & self.plain[column];
+        each(self.sent[column] & !present, |row| {
+            let slot = block.slot(column, row, false);
             match self.odd_text(column, bytes, slot) {
                 Ok(is_there) => present |= u64::from(is_there) << row,
                 Err(code) => self.refuse(column, row, code, block),
@@ -143,7 +121,7 @@ impl Fields<'_> {
         let values = &mut self.fixed[fixed_at(column)];
         values.fill([0; 16]);
         let rows = self.sent[column] & self.plain[column];
-        let found = uuids(Isa::active(), bytes, block.spans(column), rows, values);
+        let found = uuids(Isa::active(), bytes, &block.spans(column), rows, values);
         let mut nil = 0;
         for (row, value) in values.iter().enumerate() {
             nil |= u64::from(u128::from_le_bytes(*value) == 0) << row;
@@ -262,24 +240,23 @@ impl Fields<'_> {
 
     fn addresses(&mut self, bytes: &[u8], block: &mut Block) -> u64 {
         let mut values = [[0; 16]; ROWS];
-        let mut present = 0;
-        each(self.sent[at::IP], |row| {
-            let found = if self.plain[at::IP] >> row & 1 == 1 {
-                ip::parse_at(bytes, block.span(at::IP, row)).ok_or(Code::InvalidIp)
-            } else {
-                let slot = block.slot(at::IP, row, false);
-                let found = text(bytes, slot, &mut self.scratch);
-                found.and_then(|text| ip::parse(text).ok_or(Code::InvalidIp))
-            };
-            match found {
+        let (sent, plain) = (self.sent[at::IP], self.plain[at::IP]);
+        let spans = block.spans(at::IP);
+        let mut present = ipv4s(Isa::active(), bytes, &spans, sent & plain, &mut values);
+        each(sent & !present, |row| {
+            let slot = block.slot(at::IP, row, plain >> row & 1 == 1);
+            let found = text(bytes, slot, &mut self.scratch);
+            match found.and_then(|text| ip::parse(text).ok_or(Code::InvalidIp)) {
                 Ok(address) => {
                     present |= 1 << row;
-                    let truncate = self.context.truncate_ip;
-                    values[row] = if truncate { ip::truncate(address) } else { address };
+                    values[row] = address;
                 }
                 Err(code) => self.refuse(at::IP, row, code, block),
             }
         });
+        if self.context.truncate_ip {
+            each(present, |row| values[row] = ip::truncate(values[row]));
+        }
         self.fixed[fixed_at(at::IP)] = values;
         present
     }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use arrow_array::{
     ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, TimestampMicrosecondArray,
 };
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
+use arrow_buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 
 use super::block::{ROWS, each};
 use super::labels::{Labels, Seed};
 use super::texts::Texts;
+use super::turn::transpose;
+use super::validity::Validity;
 use crate::schema::{self, COLUMNS, Kind};
 
 pub(crate) const WIDTH: usize = COLUMNS.len();
@@ -21,8 +23,7 @@ pub(crate) const WIDTH: usize = COLUMNS.len();
 /// Builders of all columns.
 pub(crate) struct Columns {
     builders: Vec<Builder>,
-    /// Bit per column that has a value, one word per ended row.
-    masks: Vec<u64>,
+    validity: Validity,
     /// No output depends on it.
     seed: Seed,
 }
@@ -48,15 +49,8 @@ pub(crate) struct Rows {
 impl Rows {
     /// One past the last.
     #[inline]
-    fn stop(&self) -> usize {
+    pub(crate) fn stop(&self) -> usize {
         self.base + self.live.count_ones() as usize
-    }
-
-    /// Where a row of the block goes.
-    #[inline]
-    pub(crate) fn place(&self, row: usize) -> usize {
-        let before = self.live & ((1 << row) - 1);
-        self.base + if self.is_dense { row } else { before.count_ones() as usize }
     }
 }
 
@@ -69,17 +63,17 @@ impl Columns {
             Kind::Label => Builder::Label(Labels::new()),
         };
         let builders = COLUMNS.iter().map(builder).collect();
-        Self { builders, masks: Vec::new(), seed: Seed::default() }
+        Self { builders, validity: Validity::default(), seed: Seed::default() }
     }
 
     /// Rows ended so far.
     pub(crate) fn rows(&self) -> usize {
-        self.masks.len()
+        self.validity.rows()
     }
 
     #[inline]
     pub(crate) fn fixed(&mut self, column: usize, value: [u8; 16]) {
-        let rows = self.masks.len();
+        let rows = self.rows();
         if let Builder::Fixed(values) = &mut self.builders[column] {
             values.resize(rows, [0; 16]);
             values.push(value);
@@ -90,7 +84,7 @@ impl Columns {
 
     #[inline]
     pub(crate) fn int(&mut self, column: usize, value: i64) {
-        let rows = self.masks.len();
+        let rows = self.rows();
         if let Builder::Int(values) = &mut self.builders[column] {
             values.resize(rows, 0);
             values.push(value);
@@ -102,7 +96,7 @@ impl Columns {
     /// Text of a text, JSON or label column.
     #[inline]
     pub(crate) fn text(&mut self, column: usize, value: &[u8]) {
-        let rows = self.masks.len();
+        let rows = self.rows();
         match &mut self.builders[column] {
             Builder::Text(values) => {
                 values.pad(rows);
@@ -116,13 +110,13 @@ impl Columns {
     /// The row is complete; `present` has a bit for each column that was written.
     #[inline]
     pub(crate) fn end_row(&mut self, present: u64) {
-        self.masks.push(present);
+        self.validity.push(present);
     }
 
     /// Forget what was written since the last ended row.
     #[cold]
     pub(crate) fn undo_row(&mut self) {
-        let rows = self.masks.len();
+        let rows = self.rows();
         for builder in &mut self.builders {
             match builder {
                 Builder::Fixed(values) => values.truncate(rows),
@@ -135,7 +129,7 @@ impl Columns {
 
     /// Where the rows of a block go whose bits are set.
     pub(crate) fn rows_of(&self, live: u64) -> Rows {
-        Rows { base: self.masks.len(), live, is_dense: live & live.wrapping_add(1) == 0 }
+        Rows { base: self.rows(), live, is_dense: live & live.wrapping_add(1) == 0 }
     }
 
     /// 16-byte values of a block; what is null must be zero.
@@ -163,11 +157,11 @@ impl Columns {
         }
     }
 
-    /// The builder of a label column; its keys reach to the last row that is kept.
+    /// The builder of a label column, whose keys reach to the first of these rows.
     pub(crate) fn labels(&mut self, column: usize, rows: Rows) -> Option<(&mut Labels, &Seed)> {
         match &mut self.builders[column] {
             Builder::Label(labels) => {
-                labels.keys.resize(rows.stop(), 0);
+                labels.keys.resize(rows.base, 0);
                 Some((labels, &self.seed))
             }
             _ => None,
@@ -176,19 +170,17 @@ impl Columns {
 
     /// The rows of a block are complete; `words` has, per column, a bit per row with a value.
     pub(crate) fn end_rows(&mut self, rows: Rows, words: &[u64; WIDTH]) {
+        if rows.is_dense {
+            return self.validity.append(words, rows.live.count_ones());
+        }
         let mut masks = [0; ROWS];
         masks[..WIDTH].copy_from_slice(words);
         transpose(&mut masks);
-        if rows.is_dense {
-            self.masks.extend_from_slice(&masks[..rows.live.count_ones() as usize]);
-        } else {
-            each(rows.live, |row| self.masks.push(masks[row]));
-        }
+        each(rows.live, |row| self.validity.push(masks[row]));
     }
 
     /// Make room for `times` as much as there is, so that columns need not grow step by step.
     pub(crate) fn reserve_rows(&mut self, times: usize) {
-        self.masks.reserve(self.masks.len() * times);
         for builder in &mut self.builders {
             match builder {
                 Builder::Fixed(values) => values.reserve(values.len() * times),
@@ -201,9 +193,9 @@ impl Columns {
 
     /// The batch of every ended row.
     pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
-        let rows = self.masks.len();
+        let rows = self.rows();
         let mut arrays = Vec::with_capacity(WIDTH);
-        let nulls = validity(&self.masks);
+        let nulls = self.validity.finish();
         for ((builder, column), nulls) in self.builders.into_iter().zip(&COLUMNS).zip(nulls) {
             arrays.push(builder.finish(column.kind, rows, nulls)?);
         }
@@ -213,7 +205,7 @@ impl Columns {
 
 /// Append the values of the rows that are kept, behind as many zeros as are missing.
 #[inline]
-fn extend<T: Copy + Default>(values: &mut Vec<T>, rows: Rows, block: &[T; ROWS]) {
+pub(crate) fn extend<T: Copy + Default>(values: &mut Vec<T>, rows: Rows, block: &[T; ROWS]) {
     values.resize(rows.base, T::default());
     if rows.is_dense {
         values.extend_from_slice(&block[..rows.live.count_ones() as usize]);
@@ -251,62 +243,6 @@ impl Builder {
             }
             Self::Label(labels) => labels.finish(rows, nulls)?,
         })
-    }
-}
-
-/// One bitmap per column from one word per row.
-fn validity(masks: &[u64]) -> Vec<Option<NullBuffer>> {
-    let mut bitmaps = vec![Vec::new(); WIDTH];
-    for chunk in masks.chunks(64) {
-        let mut block = [0_u64; 64];
-        block[..chunk.len()].copy_from_slice(chunk);
-        transpose(&mut block);
-        for (bitmap, word) in bitmaps.iter_mut().zip(block) {
-            bitmap.push(word);
-        }
-    }
-    let nulls = |words: Vec<u64>| {
-        let bits = BooleanBuffer::new(Buffer::from_vec(words), 0, masks.len());
-        Some(NullBuffer::new(bits)).filter(|nulls| nulls.null_count() > 0)
-    };
-    bitmaps.into_iter().map(nulls).collect()
-}
-
-/// Rows up to which single bits are moved: most requests bring one.
-pub(crate) const FEW_ROWS: usize = 4;
-
-/// [`transpose`] where only the first `rows` words are not zero.
-pub(crate) fn turn(block: &mut [u64; 64], rows: usize) {
-    if rows > FEW_ROWS {
-        return transpose(block);
-    }
-    let mut turned = [0; 64];
-    for (row, &word) in block[..rows].iter().enumerate() {
-        each(word, |column| turned[column] |= 1 << row);
-    }
-    *block = turned;
-}
-
-/// Turn 64 rows of 64 bits around: bit `c` of word `r` becomes bit `r` of word `c`.
-pub(crate) fn transpose(block: &mut [u64; 64]) {
-    swap::<32>(block, 0x0000_0000_ffff_ffff);
-    swap::<16>(block, 0x0000_ffff_0000_ffff);
-    swap::<8>(block, 0x00ff_00ff_00ff_00ff);
-    swap::<4>(block, 0x0f0f_0f0f_0f0f_0f0f);
-    swap::<2>(block, 0x3333_3333_3333_3333);
-    swap::<1>(block, 0x5555_5555_5555_5555);
-}
-
-/// Exchange the upper bits of each `WIDTH` words with the lower bits of the next.
-#[inline]
-fn swap<const WIDTH: usize>(block: &mut [u64; 64], mask: u64) {
-    for pair in block.chunks_exact_mut(2 * WIDTH) {
-        let (first, second) = pair.split_at_mut(WIDTH);
-        for (a, b) in first.iter_mut().zip(second) {
-            let swap = (*a >> WIDTH ^ *b) & mask;
-            *a ^= swap << WIDTH;
-            *b ^= swap;
-        }
     }
 }
 

@@ -3,75 +3,87 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
 
-/// The first twelve bytes of a mapped IPv4 address.
-pub(crate) const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+pub(crate) use unmogrowp_scan::MAPPED;
+use unmogrowp_scan::ipv4;
 
 /// A strict IPv4 (four decimal octets, no leading zeros) or IPv6 address (no zone).
 #[inline]
 pub fn parse(text: &[u8]) -> Option<[u8; 16]> {
-    let mut bytes = [0; 16];
-    if text.len() < 16 {
-        bytes[..text.len()].copy_from_slice(text);
-        if let Some(address) = v4(u128::from_le_bytes(bytes), text.len()) {
-            return Some(address);
+    let mapped = |octets: [u8; 4]| Ipv4Addr::from(octets).to_ipv6_mapped().octets();
+    ipv4(text).map(mapped).or_else(|| v6(text))
+}
+
+/// Value of each byte as a hexadecimal digit.
+const HEX: [u8; 256] = {
+    let mut table = [u8::MAX; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        table[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    table
+};
+
+/// Groups of an IPv6 address.
+const GROUPS: usize = 8;
+
+/// An IPv6 address.
+pub(crate) fn v6(text: &[u8]) -> Option<[u8; 16]> {
+    // One colon more than groups, each group of four digits.
+    if text.len() > 5 * GROUPS - 1 {
+        return None;
+    }
+    let (mut groups, mut count, mut gap) = ([0; GROUPS], 0, None);
+    let (mut group, mut digits, mut rest) = (0_u16, 0, text);
+    if text.starts_with(b"::") {
+        (gap, rest) = (Some(0), &text[2..]);
+    }
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        let digit = HEX[usize::from(*byte)];
+        if digit < 16 && digits < 4 {
+            (group, digits) = (group << 4 | u16::from(digit), digits + 1);
+            continue;
+        }
+        if *byte == b'.' {
+            return with_v4(text);
+        }
+        if *byte != b':' || digits == 0 || count == GROUPS - 1 {
+            return None;
+        }
+        groups[count] = group;
+        (group, digits, count) = (0, 0, count + 1);
+        if let [b':', after @ ..] = rest {
+            if gap.replace(count).is_some() {
+                return None;
+            }
+            rest = after;
+        } else if rest.is_empty() {
+            return None;
         }
     }
+    if digits > 0 {
+        groups[count] = group;
+        count += 1;
+    }
+    let start = match gap {
+        None if count == GROUPS => GROUPS,
+        // It stands for one group at least.
+        Some(start) if count < GROUPS => start,
+        _ => return None,
+    };
+    let mut spread = [0; GROUPS];
+    spread[..start].copy_from_slice(&groups[..start]);
+    spread[start + GROUPS - count..].copy_from_slice(&groups[start..count]);
+    Some(Ipv6Addr::from(spread).octets())
+}
+
+/// An IPv6 address that ends like an IPv4 address.
+#[cold]
+fn with_v4(text: &[u8]) -> Option<[u8; 16]> {
     let text = std::str::from_utf8(text).ok()?;
     text.parse::<Ipv6Addr>().ok().map(|address| address.octets())
-}
-
-/// The same of the bytes that lie here: with others behind them, they are read at once.
-#[inline]
-pub(crate) fn parse_at(around: &[u8], (start, stop): (u32, u32)) -> Option<[u8; 16]> {
-    let (start, length) = (start as usize, stop.wrapping_sub(start) as usize);
-    let found = around.get(start..).and_then(<[u8]>::first_chunk::<16>);
-    if let (1..16, Some(sixteen)) = (length, found) {
-        let own = u128::MAX >> (8 * (16 - length));
-        if let Some(address) = v4(u128::from_le_bytes(*sixteen) & own, length) {
-            return Some(address);
-        }
-    }
-    parse(around.get(start..stop as usize)?)
-}
-
-/// The octet of which `word` ends in the last of `count` digits.
-#[inline]
-fn octet(word: u128, count: u32) -> Option<u8> {
-    if !(1..=3).contains(&count) {
-        return None;
-    }
-    // The last four bytes; those before the digits become zeros.
-    let four = u32::try_from(word & 0xffff_ffff).ok()?;
-    let digits = (four ^ 0x3030_3030) & u32::MAX << (8 * (4 - count));
-    let [_, hundreds, tens, ones] = digits.to_le_bytes();
-    let first = digits >> (8 * (4 - count)) & 0xff;
-    let value = u32::from(hundreds) * 100 + u32::from(tens) * 10 + u32::from(ones);
-    let is_good = hundreds < 10 && tens < 10 && ones < 10 && (first > 0 || count == 1);
-    u8::try_from(value).ok().filter(|_| is_good)
-}
-
-/// All bytes of a text at once, zeros behind: where the dots are tells where each octet's digits
-/// end.
-#[inline]
-fn v4(word: u128, length: usize) -> Option<[u8; 16]> {
-    const DOTS: u128 = u128::from_le_bytes([b'.'; 16]);
-    const LOW: u128 = u128::from_le_bytes([0x7f; 16]);
-    // The high bit of a byte stays clear where it is a dot, and only there.
-    let other = word ^ DOTS;
-    let mut dots = !(((other & LOW) + LOW) | other) & !LOW;
-    if dots.count_ones() != 3 {
-        return None;
-    }
-    let shifted = |at: u32| if at >= 4 { word >> (8 * (at - 4)) } else { word << (8 * (4 - at)) };
-    let (mut address, mut start) = ([0; 16], 0);
-    address[..12].copy_from_slice(&MAPPED);
-    for value in &mut address[12..] {
-        let at = if dots == 0 { u32::try_from(length).ok()? } else { dots.trailing_zeros() / 8 };
-        *value = octet(shifted(at), at - start)?;
-        start = at + 1;
-        dots &= dots.wrapping_sub(1);
-    }
-    Some(address)
 }
 
 /// Forget the device: an IPv4 address loses its last octet, an IPv6 address keeps its /48.
@@ -122,7 +134,28 @@ fn written(bytes: [u8; 16]) -> String {
 mod tests {
     use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+    use proptest::prelude::*;
+
     use super::{parse, truncate, truncated};
+
+    proptest! {
+        #[test]
+        fn nearly_addresses_agree_with_the_standard_library(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    3 => "[0-9a-fA-F]{1,4}",
+                    1 => "[0-9a-g]{0,5}",
+                    1 => Just(String::new()),
+                ],
+                1..10,
+            ),
+            tail in prop::sample::select(&["", "", "", ":1.2.3.4", ":", "::"][..]),
+        ) {
+            let text = parts.join(":") + tail;
+            let expected = text.parse::<Ipv6Addr>().ok().map(|address| address.octets());
+            prop_assert_eq!(parse(text.as_bytes()), expected, "{}", text);
+        }
+    }
 
     #[test]
     fn addresses_agree_with_the_standard_library() {

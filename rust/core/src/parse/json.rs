@@ -243,8 +243,9 @@ impl<'a> Scanner<'a> {
         Ok(Slot::new(form, start, self.at))
     }
 
+    /// The string that starts here.
     #[inline]
-    fn string(&mut self) -> Result<Slot, Stop> {
+    pub(crate) fn string(&mut self) -> Result<Slot, Stop> {
         let start = self.at + 1;
         self.at = string_end(self.bytes, start);
         if self.peek() == b'"' {

@@ -13,7 +13,8 @@ use arrow_buffer::{NullBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 use foldhash::fast::RandomState;
 
-use super::block::{ROWS, each};
+use super::block::ROWS;
+use super::glance::glance;
 use super::texts::{Texts, narrow};
 
 /// Bytes of text that fit a place.
@@ -22,9 +23,10 @@ const INLINE: usize = 24;
 /// The first bytes of a text as numbers, zeros behind; of a longer one its hash.
 type Words = [u64; INLINE / 8];
 
-/// Which bytes of the words belong to a text of each length.
-const MASKS: [Words; INLINE + 1] = {
-    let mut masks = [[0; INLINE / 8]; INLINE + 1];
+/// Which bytes of the words belong to a text of each length. The fourth is there for the step from
+/// one to the next to be a power of two.
+static MASKS: [[u64; 4]; 32] = {
+    let mut masks = [[0; 4]; 32];
     let mut length = 1;
     while length <= INLINE {
         let mut at = 0;
@@ -47,9 +49,9 @@ const FIRST: usize = 64;
 #[derive(Clone, Copy, Default)]
 struct Place {
     words: Words,
-    length: u32,
-    /// Of a place: one more than the number of the value, 0 where nothing lies. Of a text that is
-    /// looked up: the low bits of its hash.
+    /// One more than the length, 0 where nothing lies.
+    room: u32,
+    /// Of a place: the number of the value. Of a text that is looked up: the low bits of its hash.
     number: u32,
 }
 
@@ -58,7 +60,7 @@ impl Place {
     #[inline]
     fn is_like(&self, other: &Self) -> bool {
         let [a, b, c] = [0, 1, 2].map(|at| self.words[at] ^ other.words[at]);
-        a | b | c | u64::from(self.length ^ other.length) == 0
+        a | b | c | u64::from(self.room ^ other.room) == 0
     }
 }
 
@@ -66,32 +68,59 @@ impl Place {
 #[derive(Clone, Debug)]
 pub(crate) struct Seed {
     words: [u64; 3],
-    hasher: RandomState,
 }
 
 impl Default for Seed {
     fn default() -> Self {
         let hasher = RandomState::default();
-        let words = [1_u8, 2, 3].map(|salt| hasher.hash_one(salt));
-        Self { words, hasher }
+        Self { words: [1_u8, 2, 3].map(|salt| hasher.hash_one(salt)) }
     }
 }
 
-/// The product of two secrets and texts, both halves of it.
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "the low half")]
+const fn low(both: u128) -> u64 {
+    both as u64
+}
+
+/// The product of two numbers, both halves of it.
+#[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
+    low(product) ^ low(product >> 64)
 }
 
 impl Seed {
+    /// `N` words, behind which all others are zero: those change nothing.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "a hash has no wrong bits")]
+    fn hash<const N: usize>(&self, words: [u64; N], length: u32) -> u32 {
+        let word = |at: usize| words.get(at).copied().unwrap_or(0);
+        let [a, b, c] = self.words;
+        let first = fold(word(0) ^ a, word(1) ^ b ^ u64::from(length));
+        (if N > 2 { first ^ fold(word(2), c) } else { first }) as u32
+    }
+
+    /// Of a text that fits no place; it may share it with others.
+    #[inline]
+    fn long(&self, text: &[u8]) -> u64 {
+        let [a, b, c] = self.words;
+        let mixed = |hash: u64, chunk: &[u8; 16], secret: u64| {
+            let both = u128::from_le_bytes(*chunk);
+            fold(low(both) ^ hash, low(both >> 64) ^ secret)
+        };
+        // The last sixteen bytes stand for what is left, and may overlap the others.
+        let (chunks, _) = text.as_chunks();
+        let hash = chunks.iter().fold(c ^ text.len() as u64, |hash, chunk| mixed(hash, chunk, b));
+        mixed(hash, text.last_chunk().unwrap_or(&[0; 16]), a)
+    }
+
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "a hash has no wrong bits")]
     fn sought(&self, words: Words, length: u32) -> Place {
-        let mixed = [0, 1, 2].map(|at| words[at] ^ self.words[at]);
-        let hash = fold(fold(mixed[0], mixed[1]) ^ mixed[2], self.words[0] ^ u64::from(length));
-        Place { words, length, number: hash as u32 }
+        let is_long = length as usize > INLINE;
+        let hash = if is_long { words[0] as u32 } else { self.hash(words, length) };
+        Place { words, room: length.wrapping_add(1), number: hash }
     }
 }
 
@@ -100,6 +129,8 @@ pub(crate) struct Labels {
     pub(crate) keys: Vec<i32>,
     values: Texts,
     table: Vec<Place>,
+    /// Bytes of the longest text in it.
+    longest: usize,
     /// How many values there were before the row being written alone.
     committed: usize,
 }
@@ -109,87 +140,113 @@ fn index(key: i32) -> usize {
     usize::try_from(key).unwrap_or(0)
 }
 
-/// The words of a text that lies in the middle of others.
+/// The words of a text that fits them and lies in the middle of others.
 #[inline]
-fn words_at(text: &[u8], start: usize, stop: usize) -> Option<Words> {
-    let mask = MASKS.get(stop.wrapping_sub(start))?;
-    let bytes = text.get(start..)?.first_chunk::<INLINE>()?;
+fn words_at<const N: usize>(text: &[u8], start: u32, length: u32) -> [u64; N] {
+    let (mask, bytes) = (&MASKS[length as usize % MASKS.len()], glance::<INLINE>(text, start));
     let (words, _) = bytes.as_chunks::<8>();
-    let word = |at: usize| u64::from_le_bytes(words[at]) & mask[at];
-    Some([word(0), word(1), word(2)])
+    std::array::from_fn(|at| u64::from_le_bytes(words[at]) & mask[at])
+}
+
+/// The number of the value in a like place, else the free place where it would lie.
+#[inline]
+fn find(table: &[Place], sought: &Place, is_it: impl Fn(i32) -> bool) -> Result<i32, usize> {
+    let mask = table.len().wrapping_sub(1);
+    let mut at = sought.number as usize & mask;
+    while let Some(place) = table.get(at) {
+        let number = place.number.cast_signed();
+        if place.is_like(sought) && is_it(number) {
+            return Ok(number);
+        }
+        if place.room == 0 {
+            break;
+        }
+        at = (at + 1) & mask;
+    }
+    Err(at)
 }
 
 impl Labels {
     pub(crate) fn new() -> Self {
-        Self { keys: Vec::new(), values: Texts::new(), table: Vec::new(), committed: 0 }
+        let (keys, table) = (Vec::new(), Vec::new());
+        Self { keys, values: Texts::new(), table, longest: 0, committed: 0 }
     }
 
-    /// The numbers of the texts that lie at `spans`, for each bit of `rows`.
-    pub(crate) fn numbers_at(
+    /// The numbers of the texts at `span`, for each bit of `rows`. They lie in the middle of
+    /// others.
+    pub(crate) fn numbers(
         &mut self,
         text: &[u8],
-        spans: &[(u32, u32); ROWS],
+        span: impl Fn(usize) -> (u32, u32),
         rows: u64,
         seed: &Seed,
     ) -> [i32; ROWS] {
-        let mut numbers = [0; ROWS];
-        each(rows, |row| {
-            let (start, stop) = (spans[row].0 as usize, spans[row].1 as usize);
-            numbers[row] = if let Some(words) = words_at(text, start, stop) {
-                let sought = seed.sought(words, narrow32(stop - start));
-                match self.find(&sought, |_| true) {
-                    Ok(key) => key,
-                    Err(at) => self.add(at, sought, seed, &text[start..stop]),
-                }
-            } else {
-                self.number(text.get(start..stop).unwrap_or_default(), seed)
+        let (mut numbers, mut left) = ([0; ROWS], rows);
+        while left != 0 {
+            // What no text so far has reaches need not be compared.
+            let known = match self.longest {
+                0..=8 => known::<1>,
+                9..=16 => known::<2>,
+                _ => known::<3>,
             };
-        });
+            left = known(&self.table, text, &span, left, seed, &mut numbers);
+            left = self.known_long(text, &span, left, seed, &mut numbers);
+            if left != 0 {
+                // New, or of another kind than the one before.
+                let row = left.trailing_zeros() as usize;
+                let (start, stop) = span(row);
+                let own = text.get(start as usize..stop as usize).unwrap_or_default();
+                numbers[row] = self.number(own, seed);
+                left &= left - 1;
+            }
+        }
         numbers
+    }
+
+    /// As [`known`], of texts that fit no place.
+    #[inline(never)]
+    fn known_long(
+        &self,
+        text: &[u8],
+        span: &impl Fn(usize) -> (u32, u32),
+        mut rows: u64,
+        seed: &Seed,
+        numbers: &mut [i32; ROWS],
+    ) -> u64 {
+        while rows != 0 {
+            let row = rows.trailing_zeros() as usize;
+            let (start, stop) = (span(row).0 as usize, span(row).1 as usize);
+            let Some(own) = text.get(start..stop).filter(|own| own.len() > INLINE) else { break };
+            let sought = seed.sought([seed.long(own), 0, 0], narrow32(own.len()));
+            let is_it = |key| self.values.value(index(key)) == own;
+            let Ok(number) = find(&self.table, &sought, is_it) else { break };
+            numbers[row] = number;
+            rows &= rows - 1;
+        }
+        rows
     }
 
     /// The number of a text.
     pub(crate) fn number(&mut self, text: &[u8], seed: &Seed) -> i32 {
         let length = narrow32(text.len());
-        let found = if text.len() <= INLINE {
-            let mut padded = [0; INLINE];
-            padded[..text.len()].copy_from_slice(text);
-            let words = words_at(&padded, 0, text.len()).unwrap_or_default();
-            let sought = seed.sought(words, length);
-            self.find(&sought, |_| true).map_err(|at| (at, sought))
+        let (found, sought) = if text.len() <= INLINE {
+            let sought = seed.sought(words_at(text, 0, length), length);
+            (find(&self.table, &sought, |_| true), sought)
         } else {
             // Longer texts may share a hash.
-            let sought = seed.sought([seed.hasher.hash_one(text), 0, 0], length);
-            let values = &self.values;
-            self.find(&sought, |key| values.value(index(key)) == text).map_err(|at| (at, sought))
+            let sought = seed.sought([seed.long(text), 0, 0], length);
+            let is_it = |key| self.values.value(index(key)) == text;
+            (find(&self.table, &sought, is_it), sought)
         };
-        found.unwrap_or_else(|(at, sought)| self.add(at, sought, seed, text))
-    }
-
-    /// The number of the value in a like place, else the free place where it would lie.
-    #[inline]
-    fn find(&self, sought: &Place, is_it: impl Fn(i32) -> bool) -> Result<i32, usize> {
-        let mask = self.table.len().wrapping_sub(1);
-        let mut at = sought.number as usize & mask;
-        while let Some(place) = self.table.get(at) {
-            let key = place.number.wrapping_sub(1).cast_signed();
-            if place.is_like(sought) && place.number != 0 {
-                if is_it(key) {
-                    return Ok(key);
-                }
-            } else if place.number == 0 {
-                break;
-            }
-            at = (at + 1) & mask;
-        }
-        Err(at)
+        found.unwrap_or_else(|at| self.add(at, sought, seed, text))
     }
 
     #[cold]
     fn add(&mut self, at: usize, place: Place, seed: &Seed, text: &[u8]) -> i32 {
         let count = self.values.len();
         self.values.push(text);
-        let place = Place { number: narrow32(count + 1), ..place };
+        self.longest = self.longest.max(text.len());
+        let place = Place { number: narrow32(count), ..place };
         match self.table.get_mut(at) {
             Some(free) => *free = place,
             // Nothing was there yet: most columns of most batches stay without a table.
@@ -199,18 +256,19 @@ impl Labels {
         let share = if count < SPARSE_MAX { 4 } else { 2 };
         if (count + 1) * share > self.table.len() {
             let size = (self.table.len() * 2).max(FIRST);
-            self.rebuild(size, seed, |_| true);
+            self.rebuild(size, seed, count + 1);
         }
         narrow(count)
     }
 
-    /// Lay the wanted values out in a table of another size.
-    fn rebuild(&mut self, size: usize, seed: &Seed, is_wanted: impl Fn(u32) -> bool) {
+    /// Lay the first `kept` values out in a table of another size.
+    fn rebuild(&mut self, size: usize, seed: &Seed, kept: usize) {
         let table = std::mem::replace(&mut self.table, vec![Place::default(); size]);
-        for place in table.into_iter().filter(|place| place.number > 0 && is_wanted(place.number)) {
-            let sought = seed.sought(place.words, place.length);
+        let is_kept = |place: &Place| place.room > 0 && (place.number as usize) < kept;
+        for place in table.into_iter().filter(is_kept) {
+            let sought = seed.sought(place.words, place.room - 1);
             let mut at = sought.number as usize & (size - 1);
-            while self.table[at].number > 0 {
+            while self.table[at].room > 0 {
                 at = (at + 1) & (size - 1);
             }
             self.table[at] = place;
@@ -234,8 +292,7 @@ impl Labels {
         self.keys.truncate(rows);
         if self.committed < self.values.len() {
             self.values.truncate(self.committed);
-            let kept = narrow32(self.committed);
-            self.rebuild(self.table.len(), seed, |number| number <= kept);
+            self.rebuild(self.table.len(), seed, self.committed);
         }
     }
 
@@ -251,6 +308,45 @@ impl Labels {
     }
 }
 
+/// Find the numbers of texts that have one and fit `N` words, as all in the table that fit a place
+/// do, up to the first that does not: what is left from there on. On its own, because what it needs
+/// fits the registers.
+#[inline(never)]
+fn known<const N: usize>(
+    table: &[Place],
+    text: &[u8],
+    span: &impl Fn(usize) -> (u32, u32),
+    mut rows: u64,
+    seed: &Seed,
+    numbers: &mut [i32; ROWS],
+) -> u64 {
+    let Some(last) = table.len().checked_sub(1) else { return rows };
+    while rows != 0 {
+        let row = rows.trailing_zeros() as usize;
+        let (start, stop) = span(row);
+        let length = stop.wrapping_sub(start);
+        if length as usize > 8 * N {
+            break;
+        }
+        let words: [u64; N] = words_at(text, start, length);
+        let mut at = seed.hash(words, length) as usize & last;
+        let place = loop {
+            let place = &table[at];
+            let other = (0..N).fold(0, |other, word| other | words[word] ^ place.words[word]);
+            if other | u64::from(place.room ^ (length + 1)) == 0 {
+                break place;
+            }
+            if place.room == 0 {
+                return rows;
+            }
+            at = (at + 1) & last;
+        };
+        numbers[row] = place.number.cast_signed();
+        rows &= rows - 1;
+    }
+    rows
+}
+
 /// Lengths and counts stay below 2^31 because a batch is made from fewer bytes than that.
 #[inline]
 fn narrow32(length: usize) -> u32 {
@@ -261,7 +357,7 @@ fn narrow32(length: usize) -> u32 {
 mod tests {
     use std::collections::HashMap;
 
-    use super::{Labels, ROWS, Seed};
+    use super::{Labels, Seed};
 
     #[test]
     fn numbers_are_given_in_order_of_first_appearance() {
@@ -279,7 +375,7 @@ mod tests {
             let next = i32::try_from(oracle.len()).unwrap();
             let expected = *oracle.entry(value.clone()).or_insert(next);
             let span = (6, 6 + u32::try_from(length).unwrap());
-            let found = labels.numbers_at(&text, &[span; ROWS], 1 << 5 | 1 << 9, &seed);
+            let found = labels.numbers(&text, |_| span, 1 << 5 | 1 << 9, &seed);
             assert_eq!((found[5], found[9], found[0]), (expected, expected, 0));
             assert_eq!(labels.number(&value, &seed), expected);
         }

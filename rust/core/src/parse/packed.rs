@@ -10,9 +10,10 @@ use std::ops::Range;
 use unmogrowp_scan::{Isa, uuids};
 
 use super::block::{Block, Place, ROWS, each};
-use super::columns::{FEW_ROWS, WIDTH, transpose};
+use super::columns::WIDTH;
 use super::fields::{Fields, fixed_at, int_at};
 use super::reader::Sink;
+use super::turn::{FEW_ROWS, transpose};
 use super::write::{joined, unescaped};
 use crate::dedup::Id;
 use crate::row::{self, Pen, RowError, Rows, Text, Value, Writer};
@@ -246,9 +247,9 @@ impl Default for Sessions {
 impl Sessions {
     fn find(&mut self, live: u64, fields: &Fields<'_>, bytes: &[u8], block: &Block) {
         let column = at::SESSION_ID;
-        let (rows, spans) =
-            (live & fields.present[column] & fields.plain[column], block.spans(column));
-        let found = uuids(Isa::active(), bytes, spans, rows, &mut self.uuids);
+        let rows = live & fields.present[column] & fields.plain[column];
+        let spans = block.spans(column);
+        let found = uuids(Isa::active(), bytes, &spans, rows, &mut self.uuids);
         self.rows = 0;
         each(found, |row| {
             let (start, stop) = spans[row];

@@ -3,10 +3,11 @@
 
 use std::cell::Cell;
 
-use unmogrowp_scan::{Index, Isa, Line};
+use unmogrowp_scan::{Index, Isa, Line, fetch};
 
 use super::block::{Block, Draft, Place, ROWS, each};
 use super::duplicate::{duplicate, plain};
+use super::escapes::Escapes;
 use super::fault::{self, About, Failure};
 use super::fields::{Fields, Inherited};
 use super::json::{Form, Scanner, Slot, Stop, narrow};
@@ -35,6 +36,7 @@ pub(crate) trait Sink {
 #[derive(Default)]
 struct Bench {
     index: Index,
+    escapes: Escapes,
     record: Record,
     block: Block,
 }
@@ -104,6 +106,8 @@ impl<'a, 'c, S: Sink> Reader<'a, 'c, S> {
             for line in &index.lines {
                 let end = line.stop as usize;
                 let own = index.quotes.get(quotes..line.quotes as usize).unwrap_or_default();
+                // What the next window reads at this place.
+                fetch(self.text, start + WINDOW_BYTES);
                 self.line(start, *line, own)?;
                 (start, quotes) = (end + 1, line.quotes as usize);
             }
@@ -140,14 +144,32 @@ impl<'a, 'c, S: Sink> Reader<'a, 'c, S> {
         if stop > start && self.text[stop - 1] == b'\r' {
             stop -= 1;
         }
-        let (strings, rest) = quotes.as_chunks::<2>();
         let limits = &self.context.limits;
-        let is_plain = !line.is_odd && rest.is_empty() && stop - start <= limits.event_bytes;
-        if is_plain && (!line.is_wide || std::str::from_utf8(&self.text[start..stop]).is_ok()) {
-            let mut walker = Walker::new(self.text, strings, start);
-            if let Some(draft) = walker.record(stop, limits.depth, &mut self.bench.block) {
+        let is_short = stop - start <= limits.event_bytes;
+        let is_fine = |text| !line.is_wide || std::str::from_utf8(text).is_ok();
+        if !line.is_odd && is_short && is_fine(&self.text[start..stop]) {
+            let Bench { escapes, block, .. } = &mut *self.bench;
+            let (strings, rest) = quotes.as_chunks::<2>();
+            let draft = if line.is_escaped {
+                escapes.find(self.text, (start, stop), quotes, &mut self.scanner).then(|| {
+                    let (strings, escaped) = (escapes.strings(), escapes.escaped());
+                    Walker::new(self.text, strings, escaped, start).record(
+                        stop,
+                        limits.depth,
+                        block,
+                    )
+                })
+            } else {
+                let walker = Walker::new(self.text, strings, (), start);
+                rest.is_empty().then(|| walker.record(stop, limits.depth, block))
+            };
+            if let Some(draft) = draft.flatten() {
                 let place = self.place(start, stop)?;
-                self.keep(draft, place, None);
+                if self.bench.block.unknown_of_draft().is_empty() {
+                    self.end(draft, place);
+                } else {
+                    self.keep(draft, place, None);
+                }
                 return Ok(());
             }
         }
@@ -167,15 +189,17 @@ impl<'a, 'c, S: Sink> Reader<'a, 'c, S> {
     }
 
     /// Keep a record that was read, or why it was not.
-    #[inline]
     fn keep(&mut self, draft: Draft, place: Place, failure: Option<Failure>) {
-        let failure = failure.or_else(|| {
-            if self.bench.block.unknown_of_draft().is_empty() { None } else { self.twice(draft) }
-        });
-        self.bench.block.end(draft, place);
-        if let Some(failure) = failure {
-            self.bench.block.fail(self.bench.block.rows - 1, failure);
+        if let Some(failure) = failure.or_else(|| self.twice(draft)) {
+            self.bench.block.fail(self.bench.block.rows, failure);
         }
+        self.end(draft, place);
+    }
+
+    /// The record is read.
+    #[inline]
+    fn end(&mut self, draft: Draft, place: Place) {
+        self.bench.block.end(draft, place);
         if self.bench.block.rows == ROWS {
             self.flush();
         }
@@ -183,12 +207,14 @@ impl<'a, 'c, S: Sink> Reader<'a, 'c, S> {
 
     /// An unknown key that the record has twice.
     fn twice(&self, draft: Draft) -> Option<Failure> {
-        let row = self.bench.block.rows;
-        let slot =
-            self.bench.block.slot(at::PROPERTIES, row, draft.plain >> at::PROPERTIES & 1 == 1);
+        let block = &self.bench.block;
+        if block.unknown_of_draft().is_empty() {
+            return None;
+        }
+        let slot = block.slot(at::PROPERTIES, block.rows, draft.plain >> at::PROPERTIES & 1 == 1);
         let is_object = draft.seen >> at::PROPERTIES & 1 == 1 && slot.form == Form::Object;
         let properties = if is_object { slot.of(self.text) } else { b"" };
-        let key = duplicate(self.text, self.bench.block.unknown_of_draft(), properties)?;
+        let key = duplicate(self.text, block.unknown_of_draft(), properties)?;
         Some(Failure { code: Code::DuplicateKey, about: About::Key(key) })
     }
 
@@ -252,7 +278,7 @@ impl<'a, 'c, S: Sink> Reader<'a, 'c, S> {
         if let (true, Some(last)) = (is_first, block.places[..block.rows].last()) {
             // What the first block took says what the rest will take, about.
             let left = self.text.len() - last.stop as usize;
-            let times = left / (last.stop as usize).max(1) * 17 / 16;
+            let times = left / (last.stop as usize).max(1) * 5 / 4;
             self.sink.reserve(times);
         }
         let live = block.all() & !block.failed;

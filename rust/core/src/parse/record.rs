@@ -3,7 +3,7 @@
 
 use super::block::{Block, Draft};
 use super::json::{Form, Scanner, Slot, Stop, unescape};
-use super::keys::column;
+use super::keys::{column, is_plain};
 
 /// Reads records; reused, so that it allocates once.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ impl Record {
         }
         draft.seen |= bit;
         draft.null |= u32::from(value.form == Form::Null) << column;
-        draft.plain |= u32::from(value.form == Form::Text) << column;
+        draft.plain |= u32::from(is_plain(column, value)) << column;
         block.put(column, value);
     }
 }

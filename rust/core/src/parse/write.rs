@@ -1,7 +1,7 @@
 //! The checked values of a block in, rows of the batch out: only of the records without failure.
 
-use super::block::{Block, ROWS, each};
-use super::columns::{Columns, Rows};
+use super::block::{Block, ROWS, bits, each};
+use super::columns::{Columns, Rows, extend};
 use super::fields::{Fields, fixed_at, int_at};
 use super::json::{Form, Slot, unescape};
 use super::reader::Sink;
@@ -51,15 +51,14 @@ impl Columns {
         let Some(texts) = self.texts(column, rows) else { return };
         let (present, plain) = (fields.present[column], fields.plain[column]);
         if present & !plain == 0 {
-            let (spans, count) = gathered(rows, present, block.spans(column));
-            return texts.push_all(bytes, &spans[..count]);
+            return texts.push_all(bytes, spans(rows, present, column, block));
         }
         let scratch = &mut fields.scratch;
         each(rows.live, |row| {
             if present >> row & 1 == 0 {
                 texts.push(b"");
             } else if plain >> row & 1 == 1 {
-                let (start, stop) = block.spans(column)[row];
+                let (start, stop) = block.span(column, row);
                 texts.push(bytes.get(start as usize..stop as usize).unwrap_or_default());
             } else {
                 texts.push(unescaped(block.slot(column, row, false), bytes, scratch));
@@ -80,28 +79,22 @@ impl Columns {
         if let (at::APP_ID, Some(own)) = (column, fields.context.app_id) {
             // Every row has the key's app: its own name for it was the same, or none.
             let key = labels.number(own.as_bytes(), seed);
-            return each(rows.live, |row| labels.keys[rows.place(row)] = key);
+            return labels.keys.resize(rows.stop(), key);
         }
         if column == at::CURRENCY {
             let codes = &fields.currencies;
-            return each(present, |row| {
-                labels.keys[rows.place(row)] = labels.number(&codes[row], seed);
-            });
+            let mut numbers = [0; ROWS];
+            each(present, |row| numbers[row] = labels.number(&codes[row], seed));
+            return extend(&mut labels.keys, rows, &numbers);
         }
-        if present & !plain == 0 {
-            let numbers = labels.numbers_at(bytes, block.spans(column), present, seed);
-            return each(present, |row| labels.keys[rows.place(row)] = numbers[row]);
-        }
+        let span = |row| block.span(column, row);
+        let mut numbers = labels.numbers(bytes, span, present & plain, seed);
         let scratch = &mut fields.scratch;
-        each(present, |row| {
-            let slot = block.slot(column, row, plain >> row & 1 == 1);
-            let text = if slot.form == Form::Text {
-                slot.of(bytes)
-            } else {
-                unescaped(slot, bytes, scratch)
-            };
-            labels.keys[rows.place(row)] = labels.number(text, seed);
+        each(present & !plain, |row| {
+            let text = unescaped(block.slot(column, row, false), bytes, scratch);
+            numbers[row] = labels.number(text, seed);
         });
+        extend(&mut labels.keys, rows, &numbers);
     }
 
     /// `properties` as sent, with the unknown fields behind its own.
@@ -110,12 +103,11 @@ impl Columns {
         let sent = fields.sent[at::PROPERTIES];
         let has_unknown = block.has_unknown();
         if !has_unknown {
-            let (spans, count) = gathered(rows, sent, block.spans(at::PROPERTIES));
-            return texts.push_all(bytes, &spans[..count]);
+            return texts.push_all(bytes, spans(rows, sent, at::PROPERTIES, block));
         }
         let scratch = &mut fields.scratch;
         each(rows.live, |row| {
-            let (start, stop) = block.spans(at::PROPERTIES)[row];
+            let (start, stop) = block.span(at::PROPERTIES, row);
             let is_sent = sent >> row & 1 == 1;
             let object = if is_sent { bytes.get(start as usize..stop as usize) } else { None };
             if block.unknown(row).is_empty() {
@@ -127,18 +119,20 @@ impl Columns {
     }
 }
 
-/// The spans of the rows that are kept, one behind the other, and how many; a null has none.
+/// The spans of the rows that are kept; a null has an empty one.
 #[inline]
-fn gathered(rows: Rows, present: u64, spans: &[(u32, u32); ROWS]) -> ([(u32, u32); ROWS], usize) {
-    let mut kept = [(0, 0); ROWS];
-    let mut count = 0;
-    each(rows.live, |row| {
+fn spans(
+    rows: Rows,
+    present: u64,
+    column: usize,
+    block: &Block,
+) -> impl Iterator<Item = (u32, u32)> {
+    bits(rows.live).map(move |row| {
         let is_there = (present >> row & 1) as u32;
+        let (start, stop) = block.span(column, row);
         // Without a branch: for a null both ends are zero.
-        kept[count % ROWS] = (spans[row].0 * is_there, spans[row].1 * is_there);
-        count += 1;
-    });
-    (kept, count)
+        (start * is_there, stop * is_there)
+    })
 }
 
 pub(crate) fn unescaped<'a>(slot: Slot, bytes: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
