@@ -19,7 +19,10 @@ EVENTS = 4_000
 VALGRIND = ("valgrind", "--tool=callgrind")
 # An event's, as counted, and what a compiler may add.
 SLACK = 1.03
-PATHS = {"avx2": 5_540, "scalar": 9_370}
+PATHS = {"avx2": 5_510, "scalar": 9_370}
+# Of an event for the spool, in bodies of one and of about a hundred.
+PACKED = {1: 11_410, 65_536: 6_130}
+LARGE = 16 << 20
 # Of what serde_json takes to decode the same lines.
 SHARE_OF_SERDE_MAX = {"avx2": 0.40, "scalar": 0.67}
 
@@ -38,8 +41,8 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "mixed.ndjson"
 
 
-def instructions(program: Path, file: Path, name: str, path: str) -> float:
-    """Of one event."""
+def instructions(program: Path, file: Path, name: str, path: str, body: int = LARGE) -> float:
+    """Of one event in bodies of about so many bytes."""
 
     def counted(rounds: int) -> int:
         out = file.with_name(f"{name}-{rounds}.out")
@@ -49,7 +52,7 @@ def instructions(program: Path, file: Path, name: str, path: str) -> float:
                 f"--callgrind-out-file={out}",
                 program,
                 file,
-                "16777216",
+                str(body),
                 str(rounds),
                 name,
             ],
@@ -75,3 +78,13 @@ def test_parsing_takes_no_more_instructions_than_it_did(
     print(f"claim ≤ {share} of serde_json's {theirs:,.0f}, counted {ours / theirs:.3f}")
     assert ours <= most
     assert ours / theirs <= share
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+@pytest.mark.parametrize("body", PACKED)
+def test_packing_takes_no_more_instructions_than_it_did(
+    program: Path, mixed: Path, body: int
+) -> None:
+    counted, most = instructions(program, mixed, "pack", "avx2", body), PACKED[body] * SLACK
+    print(f"\npack, bodies of {body} B: claim ≤ {most:,.0f} an event, counted {counted:,.0f}")
+    assert counted <= most

@@ -34,19 +34,19 @@ pub fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
     (at == 3).then_some(octets)
 }
 
-/// Read the addresses that lie at `spans` of `text`, for each bit of `rows`, and map them into
+/// Read the addresses that lie at `span` of `text`, for each bit of `rows`, and map them into
 /// IPv6. Returns the bits of those that are one; the others leave their place as it was.
 pub fn ipv4s(
     isa: Isa,
     text: &[u8],
-    spans: &[(u32, u32); ROWS],
+    span: impl Fn(usize) -> (u32, u32),
     rows: u64,
     out: &mut [[u8; 16]; ROWS],
 ) -> u64 {
     match isa.path() {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 | Path::Avx2 => crate::x86::ipv4s(isa, text, spans, rows, out),
-        _ => convert(text, spans, rows, out, |chars, length| ipv4(&chars[..length])),
+        Path::Avx512 | Path::Avx2 => crate::x86::ipv4s(isa, text, span, rows, out),
+        _ => convert(text, span, rows, out, |chars, length| ipv4(&chars[..length])),
     }
 }
 
@@ -55,7 +55,7 @@ pub fn ipv4s(
 #[allow(clippy::inline_always, reason = "it is the loop of each kernel")]
 pub(crate) fn convert(
     text: &[u8],
-    spans: &[(u32, u32); ROWS],
+    span: impl Fn(usize) -> (u32, u32),
     mut rows: u64,
     out: &mut [[u8; 16]; ROWS],
     read: impl Fn(&[u8; 16], usize) -> Option<[u8; 4]>,
@@ -63,7 +63,7 @@ pub(crate) fn convert(
     let mut good = 0;
     while rows != 0 {
         let row = rows.trailing_zeros() as usize;
-        let (start, stop) = (spans[row].0 as usize, spans[row].1 as usize);
+        let (start, stop) = (span(row).0 as usize, span(row).1 as usize);
         let length = stop.wrapping_sub(start);
         if (SHORTEST..=LONGEST).contains(&length) && stop <= text.len() {
             let mut chars = [0; 16];
@@ -98,7 +98,7 @@ mod tests {
             let stop = u32::try_from(text.len() + 2).unwrap();
             for isa in Isa::supported() {
                 let mut out = [[7; 16]; ROWS];
-                let good = ipv4s(isa, &body, &[(2, stop); ROWS], 1 << 3, &mut out);
+                let good = ipv4s(isa, &body, |_| (2, stop), 1 << 3, &mut out);
                 assert_eq!(good, u64::from(known.is_some()) << 3, "{isa:?} {text:?}");
                 if let Some(octets) = known {
                     assert_eq!((&out[3][..12], &out[3][12..]), (&MAPPED[..], &octets[..]));
@@ -145,7 +145,7 @@ mod tests {
         for isa in Isa::supported() {
             let mut out = [[0; 16]; ROWS];
             for span in [(0, 8), (7, 0), (u32::MAX, 7), (u32::MAX - 7, u32::MAX), (9, 16)] {
-                assert_eq!(ipv4s(isa, b"1.2.3.4", &[span; ROWS], u64::MAX, &mut out), 0);
+                assert_eq!(ipv4s(isa, b"1.2.3.4", |_| span, u64::MAX, &mut out), 0);
             }
         }
     }

@@ -239,45 +239,45 @@ unsafe fn flatten_avx2(mut bits: u64, at: u32, out: *mut u32) {
 pub(crate) fn uuids_avx512(
     isa: Isa,
     text: &[u8],
-    spans: &[(u32, u32); ROWS],
+    span: impl Fn(usize) -> (u32, u32),
     rows: u64,
     out: &mut [[u8; 16]; ROWS],
 ) -> u64 {
     assert!(isa.path() == Path::Avx512, "the caller matched on the path");
     // SAFETY: an `Isa` of this path exists only where all its instructions were detected.
-    unsafe { convert_avx512(text, spans, rows, out) }
+    unsafe { convert_avx512(text, span, rows, out) }
 }
 
 pub(crate) fn uuids_avx2(
     isa: Isa,
     text: &[u8],
-    spans: &[(u32, u32); ROWS],
+    span: impl Fn(usize) -> (u32, u32),
     rows: u64,
     out: &mut [[u8; 16]; ROWS],
 ) -> u64 {
     assert!(isa.path() == Path::Avx2, "the caller matched on the path");
     // SAFETY: an `Isa` of this path exists only where all its instructions were detected.
-    unsafe { convert_avx2(text, spans, rows, out) }
+    unsafe { convert_avx2(text, span, rows, out) }
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2")]
 fn convert_avx512(
     text: &[u8],
-    spans: &[(u32, u32); ROWS],
+    span: impl Fn(usize) -> (u32, u32),
     rows: u64,
     out: &mut [[u8; 16]; ROWS],
 ) -> u64 {
-    convert(text, spans, rows, out, |chars| uuid_avx512(chars))
+    convert(text, span, rows, out, |chars| uuid_avx512(chars))
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 fn convert_avx2(
     text: &[u8],
-    spans: &[(u32, u32); ROWS],
+    span: impl Fn(usize) -> (u32, u32),
     rows: u64,
     out: &mut [[u8; 16]; ROWS],
 ) -> u64 {
-    convert(text, spans, rows, out, |chars| uuid_avx2(chars))
+    convert(text, span, rows, out, |chars| uuid_avx2(chars))
 }
 
 /// Which of the 36 characters are hyphens.
@@ -340,23 +340,23 @@ fn pack(digits: __m256i) -> ([u8; 16], bool) {
 pub(crate) fn ipv4s(
     isa: Isa,
     text: &[u8],
-    spans: &[(u32, u32); ROWS],
+    span: impl Fn(usize) -> (u32, u32),
     rows: u64,
     out: &mut [[u8; 16]; ROWS],
 ) -> u64 {
     assert!(matches!(isa.path(), Path::Avx512 | Path::Avx2), "the caller matched on the path");
     // SAFETY: an `Isa` of these paths exists only where AVX2 and BMI were detected.
-    unsafe { ipv4s_avx2(text, spans, rows, out) }
+    unsafe { ipv4s_avx2(text, span, rows, out) }
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 fn ipv4s_avx2(
     text: &[u8],
-    spans: &[(u32, u32); ROWS],
+    span: impl Fn(usize) -> (u32, u32),
     rows: u64,
     out: &mut [[u8; 16]; ROWS],
 ) -> u64 {
-    ip::convert(text, spans, rows, out, |chars, length| ipv4_avx2(chars, length))
+    ip::convert(text, span, rows, out, |chars, length| ipv4_avx2(chars, length))
 }
 
 /// How the digits of four octets, are brought to four places of four

@@ -143,16 +143,6 @@ impl Block {
         self.unknown.get(self.unknown_start(self.rows)..).unwrap_or_default()
     }
 
-    /// Start and stop of the value of each row; those of rows without one mean nothing.
-    #[inline]
-    pub(crate) fn spans(&self, column: usize) -> [(u32, u32); ROWS] {
-        let mut spans = [(0, 0); ROWS];
-        for (span, row) in spans.iter_mut().zip(&self.spans[..self.rows.min(ROWS)]) {
-            *span = row[column % SENT];
-        }
-        spans
-    }
-
     /// What a row sent for a column; JSON null counts as nothing.
     #[inline]
     pub(crate) fn sent(&self, column: usize, row: usize) -> Option<Slot> {
@@ -170,7 +160,7 @@ impl Block {
         Slot { form, start, stop }
     }
 
-    /// Where a row's value of a column lies.
+    /// Where a row's value of a column lies; of a row without one it means nothing.
     #[inline]
     pub(crate) fn span(&self, column: usize, row: usize) -> (u32, u32) {
         self.spans[row % ROWS][column % SENT]

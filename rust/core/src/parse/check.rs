@@ -5,7 +5,7 @@
 
 use unmogrowp_scan::{Isa, ipv4s, uuids};
 
-use super::block::{Block, ROWS, each};
+use super::block::{Block, each};
 use super::fault::Failure;
 use super::fields::{Checked, Fields, Inherited, fixed_at, instant, int_at, text};
 use super::json::{Form, Slot};
@@ -29,13 +29,13 @@ impl Fields<'_> {
         let live = block.all() & !block.failed;
         let mut words = block.words;
         turn(&mut words, block.rows);
-        self.present.fill(0);
-        self.refused.fill(0);
+        self.found.present.fill(0);
+        self.found.refused.fill(0);
         for column in 0..SENT {
-            self.sent[column] = words[column] & live;
-            self.plain[column] = words[column + SENT] & live;
-            if self.sent[column] != 0 {
-                self.present[column] = self.column(column, bytes, block);
+            self.found.sent[column] = words[column] & live;
+            self.found.plain[column] = words[column + SENT] & live;
+            if self.found.sent[column] != 0 {
+                self.found.present[column] = self.column(column, bytes, block);
             }
         }
         self.whole(live, block);
@@ -48,7 +48,7 @@ impl Fields<'_> {
             at::USER_ID | at::ANONYMOUS_ID | at::DEVICE_ID => {
                 let present = self.texts(column, bytes, block);
                 let mut nobody = 0;
-                each(present & self.plain[column], |row| {
+                each(present & self.found.plain[column], |row| {
                     let (start, stop) = block.span(column, row);
                     let id = bytes.get(start as usize..stop as usize).unwrap_or_default();
                     nobody |= u64::from(is_nobody(id)) << row;
@@ -64,7 +64,7 @@ impl Fields<'_> {
             at::APP_ID if self.context.app_id.is_some() => {
                 let present = self.texts(column, bytes, block);
                 let mut foreign = 0;
-                each(present & self.plain[column], |row| {
+                each(present & self.found.plain[column], |row| {
                     let (start, stop) = block.span(column, row);
                     let app = bytes.get(start as usize..stop as usize).unwrap_or_default();
                     foreign |= u64::from(self.is_foreign(app)) << row;
@@ -78,16 +78,16 @@ impl Fields<'_> {
 
     #[cold]
     fn refuse(&mut self, column: usize, row: usize, code: Code, block: &mut Block) {
-        self.refused[column] |= 1 << row;
-        let is_plain = self.plain[column] >> row & 1 == 1;
+        self.found.refused[column] |= 1 << row;
+        let is_plain = self.found.plain[column] >> row & 1 == 1;
         let slot = block.slot(column, row, is_plain);
         block.fail(row, Failure::column(code, column, slot));
     }
 
     /// Rows with text of a length that is neither nothing nor too much.
     fn texts(&mut self, column: usize, bytes: &[u8], block: &mut Block) -> u64 {
-        let mut present = self.sent[column] & self.plain[column];
-        each(self.sent[column] & !present, |row| {
+        let mut present = self.found.sent[column] & self.found.plain[column];
+        each(self.found.sent[column] & !present, |row| {
             let slot = block.slot(column, row, false);
             match self.odd_text(column, bytes, slot) {
                 Ok(is_there) => present |= u64::from(is_there) << row,
@@ -118,12 +118,12 @@ impl Fields<'_> {
 
     /// The plain ones at once; what is no UUID is for the caller to look at.
     fn plain_uuids(&mut self, column: usize, bytes: &[u8], block: &Block) -> u64 {
-        let values = &mut self.fixed[fixed_at(column)];
-        values.fill([0; 16]);
-        let rows = self.sent[column] & self.plain[column];
-        let found = uuids(Isa::active(), bytes, &block.spans(column), rows, values);
+        let rows = self.found.sent[column] & self.found.plain[column];
+        let values = &mut self.found.fixed[fixed_at(column)];
+        values[..block.rows].fill([0; 16]);
+        let found = uuids(Isa::active(), bytes, |row| block.span(column, row), rows, values);
         let mut nil = 0;
-        for (row, value) in values.iter().enumerate() {
+        for (row, value) in values[..block.rows].iter().enumerate() {
             nil |= u64::from(u128::from_le_bytes(*value) == 0) << row;
         }
         found & !nil
@@ -131,8 +131,8 @@ impl Fields<'_> {
 
     fn uuids(&mut self, column: usize, bytes: &[u8], block: &mut Block) -> u64 {
         let mut present = self.plain_uuids(column, bytes, block);
-        each(self.sent[column] & !present, |row| {
-            let slot = block.slot(column, row, self.plain[column] >> row & 1 == 1);
+        each(self.found.sent[column] & !present, |row| {
+            let slot = block.slot(column, row, self.found.plain[column] >> row & 1 == 1);
             let found = text(bytes, slot, &mut self.scratch).and_then(|id| match uuid::parse(id) {
                 Some(id) if id != [0; 16] => Ok(Some(id)),
                 _ if is_nobody(id) => Ok(None),
@@ -141,7 +141,7 @@ impl Fields<'_> {
             match found {
                 Ok(Some(id)) => {
                     present |= 1 << row;
-                    self.fixed[fixed_at(column)][row] = id;
+                    self.found.fixed[fixed_at(column)][row] = id;
                 }
                 Ok(None) => {}
                 Err(code) => self.refuse(column, row, code, block),
@@ -153,12 +153,12 @@ impl Fields<'_> {
     fn event_ids(&mut self, bytes: &[u8], block: &mut Block) -> u64 {
         let column = at::EVENT_ID;
         let mut present = self.plain_uuids(column, bytes, block);
-        each(self.sent[column] & !present, |row| {
-            let slot = block.slot(column, row, self.plain[column] >> row & 1 == 1);
+        each(self.found.sent[column] & !present, |row| {
+            let slot = block.slot(column, row, self.found.plain[column] >> row & 1 == 1);
             match self.odd_event_id(bytes, slot, block.sent(at::APP_ID, row)) {
                 Ok(id) => {
                     present |= 1 << row;
-                    self.fixed[fixed_at(column)][row] = id;
+                    self.found.fixed[fixed_at(column)][row] = id;
                 }
                 Err(code) => self.refuse(column, row, code, block),
             }
@@ -208,19 +208,18 @@ impl Fields<'_> {
         block: &mut Block,
         read: impl Fn(Slot, &mut Vec<u8>) -> Checked<i64>,
     ) -> u64 {
-        let mut values = [0; ROWS];
+        self.found.ints[int_at(column)][..block.rows].fill(0);
         let mut present = 0;
-        each(self.sent[column], |row| {
-            let slot = block.slot(column, row, self.plain[column] >> row & 1 == 1);
+        each(self.found.sent[column], |row| {
+            let slot = block.slot(column, row, self.found.plain[column] >> row & 1 == 1);
             match read(slot, &mut self.scratch) {
                 Ok(value) => {
                     present |= 1 << row;
-                    values[row] = value;
+                    self.found.ints[int_at(column)][row] = value;
                 }
                 Err(code) => self.refuse(column, row, code, block),
             }
         });
-        self.ints[int_at(column)] = values;
         present
     }
 
@@ -239,38 +238,39 @@ impl Fields<'_> {
     }
 
     fn addresses(&mut self, bytes: &[u8], block: &mut Block) -> u64 {
-        let mut values = [[0; 16]; ROWS];
-        let (sent, plain) = (self.sent[at::IP], self.plain[at::IP]);
-        let spans = block.spans(at::IP);
-        let mut present = ipv4s(Isa::active(), bytes, &spans, sent & plain, &mut values);
+        let (sent, plain) = (self.found.sent[at::IP], self.found.plain[at::IP]);
+        let values = &mut self.found.fixed[fixed_at(at::IP)];
+        values[..block.rows].fill([0; 16]);
+        let span = |row| block.span(at::IP, row);
+        let mut present = ipv4s(Isa::active(), bytes, span, sent & plain, values);
         each(sent & !present, |row| {
             let slot = block.slot(at::IP, row, plain >> row & 1 == 1);
             let found = text(bytes, slot, &mut self.scratch);
             match found.and_then(|text| ip::parse(text).ok_or(Code::InvalidIp)) {
                 Ok(address) => {
                     present |= 1 << row;
-                    values[row] = address;
+                    self.found.fixed[fixed_at(at::IP)][row] = address;
                 }
                 Err(code) => self.refuse(at::IP, row, code, block),
             }
         });
         if self.context.truncate_ip {
+            let values = &mut self.found.fixed[fixed_at(at::IP)];
             each(present, |row| values[row] = ip::truncate(values[row]));
         }
-        self.fixed[fixed_at(at::IP)] = values;
         present
     }
 
     fn currency_codes(&mut self, bytes: &[u8], block: &mut Block) -> u64 {
         let column = at::CURRENCY;
         let mut present = 0;
-        each(self.sent[column], |row| {
-            let slot = block.slot(column, row, self.plain[column] >> row & 1 == 1);
+        each(self.found.sent[column], |row| {
+            let slot = block.slot(column, row, self.found.plain[column] >> row & 1 == 1);
             let found = text(bytes, slot, &mut self.scratch);
             match found.and_then(|text| money::currency(text).ok_or(Code::InvalidCurrency)) {
                 Ok(code) => {
                     present |= 1 << row;
-                    self.currencies[row] = code;
+                    self.found.currencies[row] = code;
                 }
                 Err(code) => self.refuse(column, row, code, block),
             }
@@ -279,7 +279,7 @@ impl Fields<'_> {
     }
 
     fn objects(&mut self, block: &mut Block) -> u64 {
-        let (sent, plain) = (self.sent[at::PROPERTIES], self.plain[at::PROPERTIES]);
+        let (sent, plain) = (self.found.sent[at::PROPERTIES], self.found.plain[at::PROPERTIES]);
         let mut present = 0;
         each(sent, |row| {
             if block.slot(at::PROPERTIES, row, plain >> row & 1 == 1).form == Form::Object {
@@ -294,54 +294,56 @@ impl Fields<'_> {
     /// The checks and values that need more than one field.
     fn whole(&mut self, live: u64, block: &mut Block) {
         if self.context.app_id.is_some() {
-            self.present[at::APP_ID] = live;
+            self.found.present[at::APP_ID] = live;
         }
         self.fill_names(live, block);
-        let known = |bits, column: usize| bits | self.present[column] | self.refused[column];
+        let known =
+            |bits, column: usize| bits | self.found.present[column] | self.found.refused[column];
         let nobody = live & !IDENTITY.into_iter().fold(0, known);
         each(nobody, |row| block.fail(row, missing(at::USER_ID)));
         self.lend_sent_at(live, block);
-        each(live & !self.sent[at::TIMESTAMP], |row| block.fail(row, missing(at::TIMESTAMP)));
+        each(live & !self.found.sent[at::TIMESTAMP], |row| block.fail(row, missing(at::TIMESTAMP)));
         if let Some(received_us) = self.context.received_at_us {
-            let bits = self.present[at::TIMESTAMP];
+            let bits = self.found.present[at::TIMESTAMP];
             each(bits, |row| self.clock(row, received_us, block));
         }
-        let unpriced = self.sent[at::REVENUE] & !self.sent[at::CURRENCY];
+        let unpriced = self.found.sent[at::REVENUE] & !self.found.sent[at::CURRENCY];
         each(unpriced, |row| block.fail(row, missing(at::CURRENCY)));
         for row in 0..if block.has_unknown() { block.rows } else { 0 } {
-            self.present[at::PROPERTIES] |= u64::from(!block.unknown(row).is_empty()) << row;
+            self.found.present[at::PROPERTIES] |= u64::from(!block.unknown(row).is_empty()) << row;
         }
-        self.present[at::PROPERTIES] &= live;
+        self.found.present[at::PROPERTIES] &= live;
     }
 
     /// The one given of `event_name` and `event_type` stands for the other.
     fn fill_names(&mut self, live: u64, block: &mut Block) {
-        let (names, types) = (self.present[at::EVENT_NAME], self.present[at::EVENT_TYPE]);
+        let (names, types) =
+            (self.found.present[at::EVENT_NAME], self.found.present[at::EVENT_TYPE]);
         each(live & !(names | types), |row| block.fail(row, missing(at::EVENT_NAME)));
         for (from, to, rows) in [
             (at::EVENT_NAME, at::EVENT_TYPE, names & !types),
             (at::EVENT_TYPE, at::EVENT_NAME, types & !names),
         ] {
             // A refused field of that name has failed the row already.
-            let plain = self.plain[from] & rows;
+            let plain = self.found.plain[from] & rows;
             each(rows, |row| block.copy(from, to, row));
-            self.plain[to] = self.plain[to] & !rows | plain;
-            self.present[to] |= rows;
+            self.found.plain[to] = self.found.plain[to] & !rows | plain;
+            self.found.present[to] |= rows;
         }
     }
 
     /// The batch's own `sent_at` for the rows without one.
     fn lend_sent_at(&mut self, live: u64, block: &mut Block) {
-        let rows = live & !self.sent[at::SENT_AT];
+        let rows = live & !self.found.sent[at::SENT_AT];
         match self.sent_at {
             Inherited::Nothing => {}
             Inherited::Instant(us) => {
-                let values = &mut self.ints[int_at(at::SENT_AT)];
-                if self.sent[at::SENT_AT] == 0 {
+                let values = &mut self.found.ints[int_at(at::SENT_AT)];
+                if self.found.sent[at::SENT_AT] == 0 {
                     values.fill(0);
                 }
                 each(rows, |row| values[row] = us);
-                self.present[at::SENT_AT] |= rows;
+                self.found.present[at::SENT_AT] |= rows;
             }
             Inherited::Bad(code) => {
                 let failure = || Failure::column(code, at::SENT_AT, Slot::default());
@@ -352,9 +354,9 @@ impl Fields<'_> {
 
     /// Correct a timestamp by the client's clock error.
     fn clock(&mut self, row: usize, received_us: i64, block: &mut Block) {
-        let client_us = self.ints[int_at(at::TIMESTAMP)][row];
-        let has_sent_at = self.present[at::SENT_AT] >> row & 1 == 1;
-        let sent_us = has_sent_at.then(|| self.ints[int_at(at::SENT_AT)][row]);
+        let client_us = self.found.ints[int_at(at::TIMESTAMP)][row];
+        let has_sent_at = self.found.present[at::SENT_AT] >> row & 1 == 1;
+        let sent_us = has_sent_at.then(|| self.found.ints[int_at(at::SENT_AT)][row]);
         let skew_us = sent_us.map_or(0, |us| received_us.saturating_sub(us));
         let is_skewed = skew_us.saturating_abs() > SKEW_MAX_US;
         let us = if is_skewed { client_us.saturating_add(skew_us) } else { client_us };
@@ -363,11 +365,11 @@ impl Fields<'_> {
             let failure = Failure::column(Code::TimestampOutOfRange, at::TIMESTAMP, slot);
             block.fail(row, failure);
         }
-        self.ints[int_at(at::TIMESTAMP)][row] = us;
-        self.ints[int_at(at::CLIENT_TIMESTAMP)][row] = client_us;
-        self.ints[int_at(at::RECEIVED_AT)][row] = received_us;
+        self.found.ints[int_at(at::TIMESTAMP)][row] = us;
+        self.found.ints[int_at(at::CLIENT_TIMESTAMP)][row] = client_us;
+        self.found.ints[int_at(at::RECEIVED_AT)][row] = received_us;
         for column in [at::CLIENT_TIMESTAMP, at::RECEIVED_AT] {
-            self.present[column] |= 1 << row;
+            self.found.present[column] |= 1 << row;
         }
     }
 }

@@ -19,20 +19,26 @@ pub(crate) enum Inherited {
 /// A value of a column, or why it is none.
 pub(crate) type Checked<T> = Result<T, Code>;
 
-/// What is found in a block of records; reused for every block of a batch.
+/// What is found in a block of records, and by what it is judged.
 pub(crate) struct Fields<'c> {
     pub(crate) context: &'c Context<'c>,
     pub(crate) sent_at: Inherited,
     pub(crate) scratch: Vec<u8>,
     /// The app whose event ids were last mapped, and its namespace.
     pub(crate) namespace: Option<(Vec<u8>, [u8; 16])>,
+    pub(crate) found: Box<Found>,
+}
+
+/// The values of a block; reused for every block, because making it anew costs more than reading a
+/// record.
+pub(crate) struct Found {
     /// Per column a bit per row that has a value to write.
     pub(crate) present: [u64; WIDTH],
     /// Per column a bit per row whose value was refused: wrong, but not missing.
     pub(crate) refused: [u64; SENT],
     /// Per column a bit per row that was sent.
     pub(crate) sent: [u64; SENT],
-    /// Per column a bit per row that sent a string without escapes.
+    /// Per column a bit per row that sent [plain](super::keys::is_plain) text.
     pub(crate) plain: [u64; SENT],
     /// Values of the 16-byte columns, by [`fixed_at`].
     pub(crate) fixed: [[[u8; 16]; ROWS]; FIXED],
@@ -40,6 +46,20 @@ pub(crate) struct Fields<'c> {
     pub(crate) ints: [[i64; ROWS]; INTS],
     /// Currencies in upper case.
     pub(crate) currencies: [[u8; 3]; ROWS],
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self {
+            present: [0; WIDTH],
+            refused: [0; SENT],
+            sent: [0; SENT],
+            plain: [0; SENT],
+            fixed: [[[0; 16]; ROWS]; FIXED],
+            ints: [[0; ROWS]; INTS],
+            currencies: [[0; 3]; ROWS],
+        }
+    }
 }
 
 /// How many columns hold 16 bytes, and how many an integer.
@@ -122,20 +142,8 @@ pub(crate) fn inherited(bytes: &[u8], slot: Option<Slot>) -> Inherited {
 }
 
 impl<'c> Fields<'c> {
-    pub(crate) fn new(context: &'c Context<'c>, sent_at: Inherited) -> Self {
-        Self {
-            context,
-            sent_at,
-            scratch: Vec::new(),
-            namespace: None,
-            present: [0; WIDTH],
-            refused: [0; SENT],
-            sent: [0; SENT],
-            plain: [0; SENT],
-            fixed: [[[0; 16]; ROWS]; FIXED],
-            ints: [[0; ROWS]; INTS],
-            currencies: [[0; 3]; ROWS],
-        }
+    pub(crate) fn new(context: &'c Context<'c>, sent_at: Inherited, found: Box<Found>) -> Self {
+        Self { context, sent_at, scratch: Vec::new(), namespace: None, found }
     }
 
     /// Whether an event of another app than the context's is before us.

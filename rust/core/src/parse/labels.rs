@@ -183,7 +183,7 @@ impl Labels {
     ) -> [i32; ROWS] {
         let (mut numbers, mut left) = ([0; ROWS], rows);
         while left != 0 {
-            // What no text so far has reaches need not be compared.
+            // Words that no text so far reaches need not be compared.
             let known = match self.longest {
                 0..=8 => known::<1>,
                 9..=16 => known::<2>,

@@ -135,14 +135,21 @@ impl Packed {
 /// A group that is as long takes no more rows.
 const GROUP_BYTES: usize = 256 << 10;
 
+/// A buffer that grew beyond that is not kept.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// What is kept from one body to the next of a thread.
+type Kept = (Writer, Sessions, Vec<u8>);
+
 thread_local! {
-    static SPARE: Cell<Option<(Writer, Sessions)>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Kept>> = const { Cell::new(None) };
 }
 
 /// Packs rows.
 pub(crate) struct Packer<'m> {
     packed: Packed,
-    /// How many bytes of it are written; the others are room.
+    /// Where rows are written, and how many bytes of it are; the others are room.
+    bytes: Vec<u8>,
     end: usize,
     writer: Writer,
     /// Where the group starts.
@@ -155,9 +162,10 @@ pub(crate) struct Packer<'m> {
 
 impl<'m> Packer<'m> {
     pub(crate) fn new(mint: &'m dyn Fn() -> Id) -> Self {
-        let (writer, sessions) = SPARE.take().unwrap_or_default();
+        let (writer, sessions, bytes) = SPARE.take().unwrap_or_default();
         Self {
             packed: Packed::default(),
+            bytes,
             end: 0,
             writer,
             group_at: 0,
@@ -168,15 +176,21 @@ impl<'m> Packer<'m> {
     }
 
     pub(crate) fn finish(mut self) -> Packed {
-        SPARE.set(Some((self.writer, self.sessions)));
-        self.packed.bytes.truncate(self.end);
+        self.packed.bytes = if self.bytes.len() > KEPT_BYTES_MAX {
+            self.bytes.truncate(self.end);
+            std::mem::take(&mut self.bytes)
+        } else {
+            // Room that was made once is kept: making it costs more than this copy.
+            self.bytes[..self.end].to_vec()
+        };
+        SPARE.set(Some((self.writer, self.sessions, self.bytes)));
         self.packed
     }
 
     /// Give every row an id, and keep those that clients gave.
     fn identify(&mut self, live: u64, fields: &mut Fields<'_>) {
-        let ids = &mut fields.fixed[fixed_at(at::EVENT_ID)];
-        let given = fields.present[at::EVENT_ID];
+        let ids = &mut fields.found.fixed[fixed_at(at::EVENT_ID)];
+        let given = fields.found.present[at::EVENT_ID];
         let mut place = self.packed.len();
         each(live, |row| {
             if given >> row & 1 == 1 {
@@ -187,7 +201,7 @@ impl<'m> Packer<'m> {
             }
             place += 1;
         });
-        fields.present[at::EVENT_ID] = live;
+        fields.found.present[at::EVENT_ID] = live;
     }
 
     fn row(&mut self, row: usize, present: u64, fields: &mut Fields<'_>, from: (&[u8], &Block)) {
@@ -200,14 +214,14 @@ impl<'m> Packer<'m> {
         // A name may stand for two; nothing else takes more than was sent, but for the app.
         let app = fields.context.app_id.map_or(0, str::len);
         let text_bytes = (stop - start) as usize + app + COLUMNS[at::EVENT_NAME].bytes_max;
-        let mut pen = Pen::new(&mut self.packed.bytes, self.end, text_bytes);
+        let mut pen = Pen::new(&mut self.bytes, self.end, text_bytes);
         let writer = &mut self.writer;
         writer.begin_row(present, &mut pen);
         each(present & row::FIXED, |column| {
-            writer.fixed(column, fields.fixed[fixed_at(column)][row], &mut pen);
+            writer.fixed(column, fields.found.fixed[fixed_at(column)][row], &mut pen);
         });
         each(present & row::INTS, |column| {
-            writer.int(column, fields.ints[int_at(column)][row], &mut pen);
+            writer.int(column, fields.found.ints[int_at(column)][row], &mut pen);
         });
         if self.is_lone {
             each(present & row::LABELS, |column| {
@@ -247,12 +261,12 @@ impl Default for Sessions {
 impl Sessions {
     fn find(&mut self, live: u64, fields: &Fields<'_>, bytes: &[u8], block: &Block) {
         let column = at::SESSION_ID;
-        let rows = live & fields.present[column] & fields.plain[column];
-        let spans = block.spans(column);
-        let found = uuids(Isa::active(), bytes, &spans, rows, &mut self.uuids);
+        let rows = live & fields.found.present[column] & fields.found.plain[column];
+        let span = |row| block.span(column, row);
+        let found = uuids(Isa::active(), bytes, span, rows, &mut self.uuids);
         self.rows = 0;
         each(found, |row| {
-            let (start, stop) = spans[row];
+            let (start, stop) = span(row);
             let text = bytes.get(start as usize..stop as usize).unwrap_or_default();
             // Of all that a UUID has, only letters in upper case lack this bit.
             let is_lower = text.iter().fold(0x20, |bits, byte| bits & byte) != 0;
@@ -280,7 +294,7 @@ fn properties(
     if block.unknown(row).is_empty() {
         return Writer::text(Text::at(bytes, span), pen);
     }
-    let is_sent = fields.sent[at::PROPERTIES] >> row & 1 == 1;
+    let is_sent = fields.found.sent[at::PROPERTIES] >> row & 1 == 1;
     let object = bytes.get(span.0 as usize..span.1 as usize).filter(|_| is_sent);
     let object = joined(object, row, bytes, block, &mut fields.scratch);
     Writer::text(Text::whole(object), pen);
@@ -297,8 +311,8 @@ fn text<'a>(
     match (column, fields.context.app_id) {
         // The record's own name for it was the same, or none.
         (at::APP_ID, Some(own)) => Text::whole(own.as_bytes()),
-        (at::CURRENCY, _) => Text::whole(&fields.currencies[row]),
-        _ if fields.plain[column] >> row & 1 == 1 => Text::at(bytes, block.span(column, row)),
+        (at::CURRENCY, _) => Text::whole(&fields.found.currencies[row]),
+        _ if fields.found.plain[column] >> row & 1 == 1 => Text::at(bytes, block.span(column, row)),
         _ => Text::whole(unescaped(block.slot(column, row, false), bytes, &mut fields.scratch)),
     }
 }
@@ -310,10 +324,10 @@ impl Sink for Packer<'_> {
         self.sessions.find(live, fields, bytes, block);
         let mut masks = [0; ROWS];
         if block.rows > FEW_ROWS {
-            masks[..WIDTH].copy_from_slice(&fields.present);
+            masks[..WIDTH].copy_from_slice(&fields.found.present);
             transpose(&mut masks);
         } else {
-            for (column, rows) in fields.present.iter().enumerate() {
+            for (column, rows) in fields.found.present.iter().enumerate() {
                 each(rows & live, |row| masks[row] |= 1 << column);
             }
         }
@@ -326,8 +340,8 @@ impl Sink for Packer<'_> {
     }
 
     fn reserve(&mut self, times: usize) {
-        let Packed { bytes, stops, ids, id_rows, .. } = &mut self.packed;
-        bytes.reserve(self.end * times);
+        let Packed { stops, ids, id_rows, .. } = &mut self.packed;
+        self.bytes.reserve(self.end * times);
         stops.reserve(stops.len() * times);
         ids.reserve(ids.len() * times);
         id_rows.reserve(id_rows.len() * times);

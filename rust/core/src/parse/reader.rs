@@ -9,7 +9,7 @@ use super::block::{Block, Draft, Place, ROWS, each};
 use super::duplicate::{duplicate, plain};
 use super::escapes::Escapes;
 use super::fault::{self, About, Failure};
-use super::fields::{Fields, Inherited};
+use super::fields::{Fields, Found, Inherited};
 use super::json::{Form, Scanner, Slot, Stop, narrow};
 use super::record::Record;
 use super::walk::Walker;
@@ -42,7 +42,7 @@ struct Bench {
 }
 
 thread_local! {
-    static SPARE: Cell<Option<Box<Bench>>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<(Box<Bench>, Box<Found>)>> = const { Cell::new(None) };
 }
 
 /// Reads the records of a piece.
@@ -80,14 +80,15 @@ impl<'a, 'c, S: Sink> Reader<'a, 'c, S> {
         if text.len() > BATCH_BYTES_MAX {
             return Err(ParseError::TooLarge { bytes: text.len(), limit: BATCH_BYTES_MAX });
         }
+        let (bench, found) = SPARE.take().unwrap_or_default();
         Ok(Self {
             text,
             offset,
             context,
             isa: Isa::active(),
             scanner: Scanner::default(),
-            bench: SPARE.take().unwrap_or_default(),
-            fields: Fields::new(context, sent_at),
+            bench,
+            fields: Fields::new(context, sent_at, found),
             sink,
             received: 0,
             indexes: Vec::new(),
@@ -134,8 +135,8 @@ impl<'a, 'c, S: Sink> Reader<'a, 'c, S> {
     /// What all records together have become.
     pub(crate) fn finish(mut self) -> Read<S> {
         self.flush();
-        let Self { bench, sink, indexes, rejects, received, .. } = self;
-        SPARE.set(Some(bench));
+        let Self { bench, fields, sink, indexes, rejects, received, .. } = self;
+        SPARE.set(Some((bench, fields.found)));
         Read { sink, indexes, rejects, received }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Bytes alone decide. One complete JSON value is the shape it is; everything else is lines.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use unmogrowp_scan::lines;
 
 use super::json::{Broken, Form, Scanner, Slot, Stop, unescape};
@@ -56,11 +59,14 @@ pub(crate) fn decide(body: &[u8], records_max: usize) -> Result<Shape, ParseErro
     }
 }
 
+/// How the key ends without which there is no batch.
+static BATCH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"batch\""));
+
 /// Whether the bytes are one line with an object that can be no batch: no escape hides a key.
 fn is_lone_event(text: &[u8]) -> bool {
     let line = text.trim_ascii_end();
     let is_line = line.starts_with(b"{") && memchr::memchr2(b'\n', b'\\', line).is_none();
-    is_line && memchr::memmem::find(line, b"batch\"").is_none()
+    is_line && BATCH.find(line).is_none()
 }
 
 enum Found {

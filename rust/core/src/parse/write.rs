@@ -11,23 +11,23 @@ impl Sink for Columns {
     fn write(&mut self, fields: &mut Fields<'_>, bytes: &[u8], block: &Block) {
         let rows = self.rows_of(block.all() & !block.failed);
         for (column, kind) in COLUMNS.iter().map(|column| column.kind).enumerate() {
-            fields.present[column] &= rows.live;
-            if fields.present[column] == 0 {
+            fields.found.present[column] &= rows.live;
+            if fields.found.present[column] == 0 {
                 continue;
             }
             match kind {
                 Kind::Uuid | Kind::Ip => {
-                    self.fixed_rows(column, rows, &fields.fixed[fixed_at(column)]);
+                    self.fixed_rows(column, rows, &fields.found.fixed[fixed_at(column)]);
                 }
                 Kind::Time | Kind::Micros => {
-                    self.int_rows(column, rows, &fields.ints[int_at(column)]);
+                    self.int_rows(column, rows, &fields.found.ints[int_at(column)]);
                 }
                 Kind::Text => self.text_rows(column, rows, fields, bytes, block),
                 Kind::Json => self.json_rows(rows, fields, bytes, block),
                 Kind::Label => self.label_rows(column, rows, fields, bytes, block),
             }
         }
-        self.end_rows(rows, &fields.present);
+        self.end_rows(rows, &fields.found.present);
     }
 
     fn is_empty(&self) -> bool {
@@ -49,7 +49,7 @@ impl Columns {
         block: &Block,
     ) {
         let Some(texts) = self.texts(column, rows) else { return };
-        let (present, plain) = (fields.present[column], fields.plain[column]);
+        let (present, plain) = (fields.found.present[column], fields.found.plain[column]);
         if present & !plain == 0 {
             return texts.push_all(bytes, spans(rows, present, column, block));
         }
@@ -75,14 +75,14 @@ impl Columns {
         block: &Block,
     ) {
         let Some((labels, seed)) = self.labels(column, rows) else { return };
-        let (present, plain) = (fields.present[column], fields.plain[column]);
+        let (present, plain) = (fields.found.present[column], fields.found.plain[column]);
         if let (at::APP_ID, Some(own)) = (column, fields.context.app_id) {
             // Every row has the key's app: its own name for it was the same, or none.
             let key = labels.number(own.as_bytes(), seed);
             return labels.keys.resize(rows.stop(), key);
         }
         if column == at::CURRENCY {
-            let codes = &fields.currencies;
+            let codes = &fields.found.currencies;
             let mut numbers = [0; ROWS];
             each(present, |row| numbers[row] = labels.number(&codes[row], seed));
             return extend(&mut labels.keys, rows, &numbers);
@@ -100,7 +100,7 @@ impl Columns {
     /// `properties` as sent, with the unknown fields behind its own.
     fn json_rows(&mut self, rows: Rows, fields: &mut Fields<'_>, bytes: &[u8], block: &Block) {
         let Some(texts) = self.texts(at::PROPERTIES, rows) else { return };
-        let sent = fields.sent[at::PROPERTIES];
+        let sent = fields.found.sent[at::PROPERTIES];
         let has_unknown = block.has_unknown();
         if !has_unknown {
             return texts.push_all(bytes, spans(rows, sent, at::PROPERTIES, block));

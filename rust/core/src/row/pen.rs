@@ -3,6 +3,8 @@
 //! Where the next byte goes is a number of its own, not the length of a vector: that would be read
 //! from memory and written back twenty times a row, each waiting for the one before.
 
+use super::LABEL_BYTES_MIN;
+
 /// Bytes that are copied at once, and up to which that is better than a call.
 const CHUNK: usize = 32;
 const CHUNKED_MAX: usize = 4 * CHUNK;
@@ -77,10 +79,19 @@ impl<'o> Pen<'o> {
         self.out[at..at + N].copy_from_slice(&bytes);
     }
 
-    /// What was written before, if it is as long as that.
+    /// Whether these bytes, eight at least, were written there before.
     #[inline]
     pub(super) fn is_there(&self, start: usize, bytes: &[u8]) -> bool {
-        self.out[start..start + bytes.len()] == *bytes
+        let there = &self.out[start..start + bytes.len()];
+        if bytes.len() > 2 * LABEL_BYTES_MIN {
+            return there == bytes;
+        }
+        // The first and the last ones are all of them.
+        let ends = |bytes: &[u8]| {
+            let first = bytes.first_chunk::<LABEL_BYTES_MIN>().copied();
+            (first, bytes.last_chunk::<LABEL_BYTES_MIN>().copied())
+        };
+        ends(there) == ends(bytes)
     }
 
     /// Seven bits a byte, the high bit set on all but the last.
@@ -96,6 +107,13 @@ impl<'o> Pen<'o> {
     #[inline]
     pub(super) fn text(&mut self, text: Text<'_>) {
         let length = text.len();
+        // Most text is shorter than a chunk and has other text behind it.
+        let first = text.around.get(text.start..text.start + CHUNK);
+        if let (Some(chunk), 0..=CHUNK) = (first, length) {
+            self.out[self.at..self.at + CHUNK].copy_from_slice(chunk);
+            self.at += length;
+            return;
+        }
         let whole = text.around.get(text.start..);
         match whole.filter(|rest| length <= CHUNKED_MAX && rest.len() >= CHUNKED_MAX) {
             Some(rest) => {
