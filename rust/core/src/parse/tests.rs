@@ -2,7 +2,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 
-use super::{Context, ParseError, Parsed, Plan, parse, uuid};
+use super::{Context, ParseError, Parsed, Plan, pack, parse, uuid};
 use crate::reject::Code;
 use crate::schema::at;
 
@@ -213,6 +213,33 @@ fn pieces_add_up_to_the_whole() {
             }
             assert_eq!((rows, rejects), (whole.events.num_rows(), whole.rejects.len()));
             assert_eq!(received, whole.received);
+        }
+    }
+}
+
+/// What is kept by a thread from one body to the next must not show.
+#[test]
+fn nothing_of_a_body_is_left_in_the_next() {
+    let id = "6ba7b811-9dad-11d1-80b4-00c04fd430c8";
+    let more = format!(
+        r#""event_id":"{id}","idfa":"{id}","ip":"1.2.3.4","session_id":"{id}","source":"meta",
+        "revenue":"12.34","currency":"eur","sent_at":1767225600,"properties":{{"a":1}},"x":2"#
+    )
+    .replace('\n', "");
+    let long = vec![event(&more); 100].join("\n");
+    for short in [event(""), [event(""), "{".to_owned(), event(r#""idfv":"?""#)].join("\n")] {
+        for context in [Context::default(), Context { app_id: Some("a"), ..Context::default() }] {
+            let found = |body: &str| {
+                let parsed = parse(body.as_bytes(), &context).unwrap();
+                let packed = pack(body.as_bytes(), &context, &|| [7; 16]).unwrap();
+                // What stands where a value is missing as well.
+                let columns = parsed.events.columns().iter();
+                let buffers: Vec<_> = columns.map(|one| one.to_data().buffers().to_vec()).collect();
+                (parsed.events, buffers, packed.rows.bytes().to_vec(), packed.rejects)
+            };
+            let alone = std::thread::scope(|scope| scope.spawn(|| found(&short)).join());
+            found(&long);
+            assert_eq!(found(&short), alone.unwrap());
         }
     }
 }
