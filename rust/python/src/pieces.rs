@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -78,13 +78,26 @@ impl<R: Read> Read for Counted<R> {
 /// Lines, and whether they are the middle or the end of a body of lines.
 type Piece = Result<(Vec<u8>, bool), Refused>;
 
+/// Where pieces go, and where those come back that were parsed.
+struct Belt {
+    pieces: SyncSender<Piece>,
+    spares: Receiver<Vec<u8>>,
+}
+
+impl Belt {
+    /// Whether anybody wants more.
+    fn send(&self, piece: Vec<u8>, is_middle: bool) -> bool {
+        self.pieces.send(Ok((piece, is_middle))).is_ok()
+    }
+}
+
 /// Read ahead until there is no more, or nobody wants it; the first `skip` plain bytes are known.
 fn feed(
     source: Box<dyn Read + Send>,
     (encoding, is_csv): (Option<&str>, bool),
     piece_bytes: usize,
     skip: u64,
-    mut send: impl FnMut(Piece) -> bool,
+    belt: &Belt,
 ) -> Result<(), Refused> {
     let plain = stream(source, encoding).map_err(Refused::Read)?;
     let mut plain = plain.map_err(Refused::Decompress)?;
@@ -94,7 +107,7 @@ fn feed(
     io::copy(&mut (&mut plain).take(skip), &mut io::sink()).map_err(Refused::Read)?;
     let mut lines = Lines::new(plain, piece_bytes);
     if skip > 0 {
-        return each(&mut lines, send);
+        return each(&mut lines, belt);
     }
     let Some(mut first) = lines.piece().map_err(Refused::Read)? else {
         return Err(Refused::Parse(ParseError::Empty));
@@ -103,17 +116,20 @@ fn feed(
         // One value: it is taken whole, or not at all.
         first = lines.rest(first).map_err(Refused::Read)?;
     }
-    if send(Ok((first, false))) { each(&mut lines, send) } else { Ok(()) }
+    if belt.send(first, false) { each(&mut lines, belt) } else { Ok(()) }
 }
 
 /// Pieces from the middle of a body of lines.
-fn each(lines: &mut Lines<impl Read>, mut send: impl FnMut(Piece) -> bool) -> Result<(), Refused> {
-    while let Some(piece) = lines.piece().map_err(Refused::Read)? {
-        if !send(Ok((piece, true))) {
-            break;
+fn each(lines: &mut Lines<impl Read>, belt: &Belt) -> Result<(), Refused> {
+    loop {
+        if let Ok(spare) = belt.spares.try_recv() {
+            lines.reuse(spare);
+        }
+        let Some(piece) = lines.piece().map_err(Refused::Read)? else { return Ok(()) };
+        if !belt.send(piece, true) {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// Whether more lines may follow these.
@@ -127,6 +143,7 @@ fn is_lines(first: &[u8]) -> bool {
 
 struct State {
     pieces: Receiver<Piece>,
+    spares: Sender<Vec<u8>>,
     before: Before,
     app_id: Option<String>,
     received_at_us: Option<i64>,
@@ -150,6 +167,8 @@ impl State {
         let found = found.map_err(Refused::Parse)?;
         self.before.rows += found.received;
         self.before.bytes += piece.len() as u64;
+        // Once all is read, nobody takes it.
+        drop(self.spares.send(piece));
         Ok(Some((Batches::new(schema::arrow(), found.events), Batches::from(found.rejects))))
     }
 }
@@ -192,16 +211,17 @@ impl Pieces {
             }
         };
         let (sender, pieces) = sync_channel(AHEAD);
+        let (spares, returned) = channel();
         thread::Builder::new().name("unmogrowp-read".to_owned()).spawn(move || {
-            let send = |piece| sender.send(piece).is_ok();
+            let belt = Belt { pieces: sender, spares: returned };
             let format = (encoding.as_deref(), is_csv);
-            if let Err(error) = feed(source, format, piece_bytes, start.1, send) {
+            if let Err(error) = feed(source, format, piece_bytes, start.1, &belt) {
                 // Nobody may be listening any more.
-                drop(sender.send(Err(error)));
+                drop(belt.pieces.send(Err(error)));
             }
         })?;
         let before = Before { rows: start.0, bytes: start.1 };
-        let state = State { pieces, before, app_id, received_at_us, truncate_ip };
+        let state = State { pieces, spares, before, app_id, received_at_us, truncate_ip };
         Ok(Self { state: Arc::new(Mutex::new(state)), read_bytes })
     }
 

@@ -359,7 +359,7 @@ fn ipv4s_avx2(
     ip::convert(text, span, rows, out, |chars, length| ipv4_avx2(chars, length))
 }
 
-/// How the digits of four octets, are brought to four places of four
+/// How the digits of four octets are brought to four places of four
 /// bytes, and the least value that needs as many.
 #[derive(Clone, Copy)]
 #[repr(align(32))]

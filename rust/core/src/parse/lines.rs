@@ -9,6 +9,8 @@ pub struct Lines<R> {
     piece_bytes: usize,
     /// The beginning of a line whose end is still to come.
     rest: Vec<u8>,
+    /// Memory for the next piece.
+    spare: Vec<u8>,
 }
 
 /// What is read at least, so that a long line is not read in many small steps.
@@ -17,7 +19,12 @@ const STEP_BYTES: usize = 64 << 10;
 impl<R: Read> Lines<R> {
     /// Pieces of about `piece_bytes` bytes; longer where a line is.
     pub fn new(source: R, piece_bytes: usize) -> Self {
-        Self { source, piece_bytes: piece_bytes.max(1), rest: Vec::new() }
+        Self { source, piece_bytes: piece_bytes.max(1), rest: Vec::new(), spare: Vec::new() }
+    }
+
+    /// Let the next piece lie where another did: memory that is new costs as much as reading.
+    pub fn reuse(&mut self, spare: Vec<u8>) {
+        self.spare = spare;
     }
 
     /// The next piece; none at the end.
@@ -25,7 +32,9 @@ impl<R: Read> Lines<R> {
     /// # Errors
     /// What the source says.
     pub fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut piece = std::mem::take(&mut self.rest);
+        let mut piece = std::mem::take(&mut self.spare);
+        piece.clear();
+        piece.append(&mut self.rest);
         loop {
             let seen = piece.len();
             let wanted = self.piece_bytes.saturating_sub(seen).max(STEP_BYTES);
@@ -78,6 +87,7 @@ mod tests {
             piece_bytes in 1_usize..300,
             step in 1_usize..50,
             is_ended in any::<bool>(),
+            is_reused in any::<bool>(),
         ) {
             let mut body = lines.join("\n").into_bytes();
             if is_ended {
@@ -89,6 +99,9 @@ mod tests {
                 prop_assert!(!piece.is_empty());
                 found.extend_from_slice(&piece);
                 prop_assert!(piece.ends_with(b"\n") || found.len() == body.len());
+                if is_reused {
+                    reader.reuse(piece);
+                }
             }
             prop_assert_eq!(found, body);
         }
