@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use unmogrowp_scan::{Index, Isa, ROWS, string_end, uuid, uuids};
+use unmogrowp_scan::{Index, Isa, MAPPED, ROWS, ipv4, ipv4s, string_end, uuid, uuids};
 
 fuzz_target!(|bytes: &[u8]| {
     let plain = Isa::supported().last().expect("plain Rust is always there");
@@ -18,12 +18,21 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(found.lines, expected.lines, "{isa:?}");
         }
         let mut out = [[0x5a; 16]; ROWS];
-        let good = uuids(isa, bytes, &spans, u64::MAX, &mut out);
-        for (row, &(start, stop)) in spans.iter().enumerate() {
-            let text = bytes.get(start as usize..stop as usize);
+        let good = uuids(isa, bytes, |row| spans[row], u64::MAX, &mut out);
+        let mut addresses = [[0x5a; 16]; ROWS];
+        let near = |row: usize| (spans[row].0, spans[row].0 + row as u32 % 17);
+        let mapped = ipv4s(isa, bytes, near, u64::MAX, &mut addresses);
+        for row in 0..ROWS {
+            let text = text(bytes, spans[row]);
             let value = text.and_then(uuid);
             assert_eq!(good >> row & 1 == 1, value.is_some(), "{isa:?} {text:?}");
             assert_eq!(out[row], value.unwrap_or([0x5a; 16]), "{isa:?} {text:?}");
+            let text = self::text(bytes, near(row));
+            let value = text.and_then(ipv4);
+            assert_eq!(mapped >> row & 1 == 1, value.is_some(), "{isa:?} {text:?}");
+            if let Some(octets) = value {
+                assert_eq!(addresses[row], *[&MAPPED[..], &octets].concat(), "{isa:?} {text:?}");
+            }
         }
     }
     for start in [0, bytes.len() / 2, bytes.len()] {
@@ -32,6 +41,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(string_end(bytes, start), end);
     }
 });
+
+fn text(bytes: &[u8], (start, stop): (u32, u32)) -> Option<&[u8]> {
+    bytes.get(start as usize..stop as usize)
+}
 
 /// Where UUIDs might lie: the length of one at the first places, and spans that the bytes name.
 fn spans(bytes: &[u8]) -> [(u32, u32); ROWS] {

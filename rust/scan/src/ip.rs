@@ -22,7 +22,9 @@ pub fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
     for &byte in text {
         match (byte, octet) {
             (b'0'..=b'9', None) => octet = Some(u32::from(byte - b'0')),
-            (b'0'..=b'9', Some(value @ 1..)) => octet = Some(value * 10 + u32::from(byte - b'0')),
+            (b'0'..=b'9', Some(value @ 1..=99)) => {
+                octet = Some(value * 10 + u32::from(byte - b'0'));
+            }
             (b'.', Some(value)) if at < 3 => {
                 octets[at] = u8::try_from(value).ok()?;
                 (at, octet) = (at + 1, None);
@@ -134,7 +136,9 @@ mod tests {
                 }
             }
         }
-        for text in ["", ".", "...", "1.2.3", "1.2.3.", ".1.2.3", "1..2.3", "1.2.3.4.5", "1.2.3.4."]
+        let digits = "999999999999999";
+        for text in
+            [digits, "", ".", "...", "1.2.3", "1.2.3.", ".1.2.3", "1..2.3", "1.2.3.4.5", "1.2.3.4."]
         {
             check(text.as_bytes());
         }
