@@ -3,7 +3,7 @@
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Path;
-use crate::uuid::ROWS;
+use crate::rows::{self, ROWS};
 
 /// The first twelve bytes of an IPv4 address that is mapped into IPv6.
 pub const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
@@ -52,36 +52,32 @@ pub fn ipv4s(
     }
 }
 
-/// Convert each wanted row by `read`, which gets a text with what lies behind it.
+/// Read each wanted row by `read`, which gets a text with what lies behind it.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it is the loop of each kernel")]
 pub(crate) fn convert(
     text: &[u8],
     span: impl Fn(usize) -> (u32, u32),
-    mut rows: u64,
+    wanted: u64,
     out: &mut [[u8; 16]; ROWS],
     read: impl Fn(&[u8; 16], usize) -> Option<[u8; 4]>,
 ) -> u64 {
-    let mut good = 0;
-    while rows != 0 {
-        let row = rows.trailing_zeros() as usize;
-        let (start, stop) = (span(row).0 as usize, span(row).1 as usize);
+    rows::convert(span, wanted, out, |start, stop| {
         let length = stop.wrapping_sub(start);
-        if (SHORTEST..=LONGEST).contains(&length) && stop <= text.len() {
-            let mut chars = [0; 16];
-            match text[start..].first_chunk() {
-                Some(sixteen) => chars = *sixteen,
-                None => chars[..length].copy_from_slice(&text[start..stop]),
-            }
-            if let Some([a, b, c, d]) = read(&chars, length) {
-                out[row][..12].copy_from_slice(&MAPPED);
-                out[row][12..].copy_from_slice(&[a, b, c, d]);
-                good |= 1 << row;
-            }
+        if !(SHORTEST..=LONGEST).contains(&length) || stop > text.len() {
+            return None;
         }
-        rows &= rows - 1;
-    }
-    good
+        let mut chars = [0; 16];
+        match text[start..].first_chunk() {
+            Some(sixteen) => chars = *sixteen,
+            None => chars[..length].copy_from_slice(&text[start..stop]),
+        }
+        let octets = read(&chars, length)?;
+        let mut mapped = [0; 16];
+        mapped[..12].copy_from_slice(&MAPPED);
+        mapped[12..].copy_from_slice(&octets);
+        Some(mapped)
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod ip;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod rows;
 mod uuid;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -16,7 +17,8 @@ pub use ahead::fetch;
 pub use index::{Index, Line};
 pub use ip::{MAPPED, ipv4, ipv4s};
 pub use isa::{Isa, Path};
-pub use uuid::{ROWS, uuid, uuids};
+pub use rows::ROWS;
+pub use uuid::{HEX, uuid, uuids};
 
 /// Byte range of every line of `body`, without its `\n` and without a trailing `\r`.
 ///

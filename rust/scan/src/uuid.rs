@@ -3,16 +3,15 @@
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Path;
-
-/// Values that are converted together: one bit of a word each.
-pub const ROWS: usize = 64;
+use crate::rows::{self, ROWS};
 
 /// Characters of a hyphenated UUID.
 pub(crate) const CHARS: usize = 36;
 
 const BAD: u8 = 0xff;
 
-const HEX: [u8; 256] = {
+/// Value of each byte as a hexadecimal digit; 255 for what is none.
+pub const HEX: [u8; 256] = {
     let mut table = [BAD; 256];
     let mut digit = 0;
     while digit < 16 {
@@ -59,28 +58,19 @@ pub fn uuids(
     }
 }
 
-/// Convert each wanted row by `read`.
+/// Read each wanted row by `read`.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it is the loop of each kernel")]
 pub(crate) fn convert(
     text: &[u8],
     span: impl Fn(usize) -> (u32, u32),
-    mut rows: u64,
+    wanted: u64,
     out: &mut [[u8; 16]; ROWS],
     read: impl Fn(&[u8; CHARS]) -> Option<[u8; 16]>,
 ) -> u64 {
-    let mut good = 0;
-    while rows != 0 {
-        let row = rows.trailing_zeros() as usize;
-        let (start, stop) = span(row);
-        let chars = text.get(start as usize..stop as usize).and_then(|text| text.try_into().ok());
-        if let Some(bytes) = chars.and_then(&read) {
-            out[row] = bytes;
-            good |= 1 << row;
-        }
-        rows &= rows - 1;
-    }
-    good
+    rows::convert(span, wanted, out, |start, stop| {
+        text.get(start..stop).and_then(|text| text.try_into().ok()).and_then(&read)
+    })
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ use core::arch::x86_64::{
 use crate::index::{BLOCK, Index, Marks, Pen, narrow, padded};
 use crate::ip;
 use crate::isa::{Isa, Path};
-use crate::uuid::{CHARS, ROWS, convert};
+use crate::rows::ROWS;
+use crate::uuid::{CHARS, convert};
 
 /// Room that a kernel may write beyond what it keeps.
 const SLACK: usize = BLOCK;
@@ -359,8 +360,8 @@ fn ipv4s_avx2(
     ip::convert(text, span, rows, out, |chars, length| ipv4_avx2(chars, length))
 }
 
-/// How the digits of four octets are brought to four places of four
-/// bytes, and the least value that needs as many.
+/// How the digits of four octets are brought to four places of four bytes, and the least value that
+/// needs as many.
 #[derive(Clone, Copy)]
 #[repr(align(32))]
 struct Octets {

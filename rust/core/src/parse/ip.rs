@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
 
 pub(crate) use unmogrowp_scan::MAPPED;
-use unmogrowp_scan::ipv4;
+use unmogrowp_scan::{HEX, ipv4};
 
 /// A strict IPv4 (four decimal octets, no leading zeros) or IPv6 address (no zone).
 #[inline]
@@ -12,18 +12,6 @@ pub fn parse(text: &[u8]) -> Option<[u8; 16]> {
     let mapped = |octets: [u8; 4]| Ipv4Addr::from(octets).to_ipv6_mapped().octets();
     ipv4(text).map(mapped).or_else(|| v6(text))
 }
-
-/// Value of each byte as a hexadecimal digit.
-const HEX: [u8; 256] = {
-    let mut table = [u8::MAX; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        table[b"0123456789abcdef"[digit as usize] as usize] = digit;
-        table[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
-        digit += 1;
-    }
-    table
-};
 
 /// Groups of an IPv6 address.
 const GROUPS: usize = 8;

@@ -1,7 +1,7 @@
 //! A key's bytes in, its column out: a perfect hash over the 32 names that can be sent.
 
 use super::glance::glance;
-use super::json::{Form, Slot};
+use super::json::{Form, Slot, narrow};
 use crate::schema::{COLUMNS, Kind, at};
 
 /// Columns that can be sent; their positions in the schema are 0 to 31.
@@ -24,11 +24,6 @@ const LONGEST: [u32; SENT] = {
     }
     longest
 };
-
-#[allow(clippy::cast_possible_truncation, reason = "limits of names and texts are small")]
-const fn narrow(length: usize) -> u32 {
-    length as u32
-}
 
 /// Whether a length is neither nothing nor too much.
 #[inline]

@@ -1,8 +1,8 @@
 //! A record's bytes and the places of its quotes in, where its fields lie out.
 //!
 //! The fast way, for lines without control bytes. It knows the end of every string without looking
-//! at the string. Whatever it does not expect makes it give up, and the record is
-//! read by [`super::json`], which also knows what is wrong with it.
+//! at the string. Whatever it does not expect makes it give up, and the record is read by
+//! [`super::json`], which also knows what is wrong with it.
 
 use super::block::{Block, Draft};
 use super::glance::glance;
@@ -299,7 +299,7 @@ fn scalar(text: &[u8], at: usize) -> Step<(Form, usize)> {
 #[inline]
 fn number(text: &[u8], start: usize) -> Step<usize> {
     let eight = u64::from_le_bytes(glance(text, narrow(start)));
-    let behind = |length: usize| eight.checked_shr(8 * low(length as u64)).unwrap_or(0);
+    let behind = |length: usize| eight.checked_shr(8 * narrow(length)).unwrap_or(0);
     let byte = |length: usize| low(behind(length)) & 0xff;
     let whole = leading_digits(eight);
     let fraction = leading_digits(behind(whole + 1));
