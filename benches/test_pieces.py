@@ -15,8 +15,8 @@ EVENTS = 200_000
 TIMES = (4, 16)
 ROUNDS = 5
 # Well below what was measured, so that only a real loss of speed falls short.
-TIMES_FASTER_MIN = 1.3
-RSS_MIB_MAX = 900
+TIMES_FASTER_MIN = 1.5
+RSS_MIB_MAX = 400
 
 SCRIPT = """
 import os, resource, sys, time

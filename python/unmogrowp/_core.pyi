@@ -333,7 +333,7 @@ class Persons:
 @final
 class Pieces:
     """
-    Parses a source of lines piece by piece, so that memory holds three pieces and no more.
+    Parses a source of lines piece by piece.
     """
     def __iter__(self, /) -> Pieces: ...
     def __new__(

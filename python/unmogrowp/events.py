@@ -129,11 +129,11 @@ def parse_pieces(  # noqa: PLR0913 - one keyword per setting
     received_at: dt.datetime | None = None,
     truncate_ip: bool = False,
 ) -> Pieces:
-    r"""Parse lines of events piece by piece, in memory for about three pieces.
+    r"""Parse lines of events piece by piece, in memory for a piece and 16 MiB a thread.
 
-    While one piece is parsed on all threads, the next is read and unpacked. All pieces together
-    are what `parse` gives for the whole, row numbers and byte ranges of rejects included. An array
-    or a batch is one value, and comes as one piece.
+    Every thread in turn reads and unpacks some lines, and parses them while others go on. All
+    pieces together are what `parse` gives for the whole, row numbers and byte ranges of rejects
+    included. An array or a batch is one value, and comes as one piece.
 
     Args:
         data: A path, a file opened for reading bytes, chunks of bytes, or a table, as for `parse`.

@@ -50,8 +50,8 @@ def add(commands: Commands) -> None:
         metavar="N",
         type=positive,
         default=64,
-        help="MiB of lines that are parsed at once; memory holds about three times that and the "
-        "columns they become (default: 64)",
+        help="MiB of lines whose columns are written together; memory holds those and up to 16 MiB "
+        "of lines a thread (default: 64)",
     )
     parser.add_argument("--app", help="app of events that name none; others become rejects")
     parser.add_argument("--truncate-ip", action="store_true", help="forget the end of addresses")

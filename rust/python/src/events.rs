@@ -11,9 +11,9 @@ use unmogrowp_core::decompress::{DecompressError, decompress};
 use unmogrowp_core::import::{CsvError, CsvLines, lines};
 use unmogrowp_core::limits::Limits;
 use unmogrowp_core::parse::{Context, ParseError, parse_batches};
-use unmogrowp_core::schema;
 
 use crate::door::{Door, threads};
+use crate::pieces::tables;
 use crate::table::Batches;
 
 /// A body that could not be taken apart, on its way to Python.
@@ -21,6 +21,18 @@ pub(crate) enum Refused {
     Parse(ParseError),
     Decompress(DecompressError),
     Read(io::Error),
+}
+
+impl From<ParseError> for Refused {
+    fn from(error: ParseError) -> Self {
+        Self::Parse(error)
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
 }
 
 impl From<Refused> for PyErr {
@@ -106,9 +118,9 @@ pub(crate) fn parse(
         let context = Context { app_id: app_id.as_deref(), received_at_us, truncate_ip, limits };
         let body = decompress(&data, encoding.as_deref(), &limits).map_err(Refused::Decompress)?;
         let body = if is_csv { from_csv(&body).map_err(Refused::Read)?.into() } else { body };
-        parse_batches(&body, None, &context, threads(), stop).map_err(Refused::Parse)
+        parse_batches(&body, &context, threads(), stop).map_err(Refused::Parse)
     };
     let found =
         if is_short { py.enter(|| work(&AtomicBool::new(false)))? } else { py.enter_long(work)? };
-    Ok((Batches::new(schema::arrow(), found.events), Batches::from(found.rejects)))
+    Ok(tables(found))
 }

@@ -1,6 +1,6 @@
 //! Bytes as they come in, whole lines out, some at a time: for bodies that no memory holds.
 
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 
 /// Reads a source piece by piece; each piece ends with a line, or with the source.
 #[derive(Debug)]
@@ -33,21 +33,29 @@ impl<R: Read> Lines<R> {
     /// What the source says.
     pub fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut piece = std::mem::take(&mut self.spare);
-        piece.clear();
-        piece.append(&mut self.rest);
+        let mut seen = self.rest.len();
+        piece.resize(self.piece_bytes.max(seen + STEP_BYTES), 0);
+        piece[..seen].copy_from_slice(&self.rest);
+        self.rest.clear();
         loop {
-            let seen = piece.len();
-            let wanted = self.piece_bytes.saturating_sub(seen).max(STEP_BYTES);
-            piece.reserve(wanted);
-            (&mut self.source).take(wanted as u64).read_to_end(&mut piece)?;
-            if piece.len() == seen {
-                return Ok(Some(piece).filter(|piece| !piece.is_empty()));
+            let from = seen;
+            while seen < piece.len() {
+                match self.source.read(&mut piece[seen..]) {
+                    Ok(0) => {
+                        piece.truncate(seen);
+                        return Ok(Some(piece).filter(|piece| !piece.is_empty()));
+                    }
+                    Ok(read) => seen += read,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
             }
-            let end = memchr::memrchr(b'\n', &piece[seen..]).map(|at| seen + at + 1);
-            if let (Some(end), true) = (end, piece.len() >= self.piece_bytes) {
-                self.rest = piece.split_off(end);
+            if let Some(end) = memchr::memrchr(b'\n', &piece[from..]).map(|at| from + at + 1) {
+                self.rest.extend_from_slice(&piece[end..]);
+                piece.truncate(end);
                 return Ok(Some(piece));
             }
+            piece.resize(seen * 2, 0);
         }
     }
 

@@ -31,6 +31,7 @@ mod pieces;
 mod reader;
 mod record;
 mod shape;
+mod stream;
 mod texts;
 pub mod time;
 mod turn;
@@ -44,6 +45,7 @@ pub use lines::Lines;
 pub use nobody::is_nobody;
 pub use packed::{Packed, Run};
 pub use pieces::{Batches, Before, parse_batches};
+pub use stream::{Open, Stream, Terms};
 
 use fields::Inherited;
 use packed::Packer;

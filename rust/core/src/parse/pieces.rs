@@ -11,7 +11,7 @@ use crate::reject::{self, Reject};
 
 /// Bytes of body that become one batch. Large enough for dictionaries to pay, small enough for
 /// Ctrl-C to be heard; never a matter of how many threads there are.
-const PIECE_BYTES: usize = 16 << 20;
+pub(crate) const PIECE_BYTES: usize = 16 << 20;
 
 /// What became of a body.
 #[derive(Clone, Debug)]
@@ -33,41 +33,67 @@ pub struct Before {
     pub bytes: u64,
 }
 
-/// Parse a body of any size, or lines from its middle. The result is the same for any number of
-/// threads.
+/// Parse a body of any size. The result is the same for any number of threads.
 ///
 /// # Errors
 ///
 /// As [`super::parse`], and [`ParseError::Cancelled`] once `stop` is set.
 pub fn parse_batches(
     body: &[u8],
-    before: Option<Before>,
     context: &Context<'_>,
     threads: usize,
     stop: &AtomicBool,
 ) -> Result<Batches, ParseError> {
-    let plan = match before {
-        None => Plan::new(body, &context.limits)?,
-        Some(_) => Plan::lines(body),
-    };
-    let Before { rows, bytes } = before.unwrap_or_default();
-    let mut pieces = plan.pieces(PIECE_BYTES);
-    if pieces.is_empty() {
-        pieces.push(plan.whole());
+    let part = Part::parse(&Plan::new(body, &context.limits)?, context, threads, stop)?;
+    Part::join(vec![part], &mut Before::default())
+}
+
+/// What became of some consecutive records; places count from their start.
+#[derive(Debug)]
+pub(crate) struct Part {
+    events: Vec<RecordBatch>,
+    rejects: Vec<(u64, Reject)>,
+    received: u64,
+    bytes: u64,
+}
+
+impl Part {
+    pub(crate) fn parse(
+        plan: &Plan<'_>,
+        context: &Context<'_>,
+        threads: usize,
+        stop: &AtomicBool,
+    ) -> Result<Self, ParseError> {
+        let mut pieces = plan.pieces(PIECE_BYTES);
+        if pieces.is_empty() {
+            pieces.push(plan.whole());
+        }
+        let (mut events, mut rejects, mut received) = (Vec::new(), Vec::new(), 0);
+        for parsed in each_piece(plan, &pieces, context, threads, stop)? {
+            events.push(parsed.events);
+            let row = |reject: &Reject| received + u64::from(reject.index);
+            rejects.extend(parsed.rejects.into_iter().map(|reject| (row(&reject), reject)));
+            received += u64::from(parsed.received);
+        }
+        Ok(Self { events, rejects, received, bytes: plan.body.len() as u64 })
     }
-    let parts = each_piece(&plan, &pieces, context, threads, stop)?;
-    let (mut events, mut rejects, mut received) = (Vec::new(), Vec::new(), 0);
-    for part in parts {
-        events.push(part.events);
-        rejects.extend(part.rejects.into_iter().map(|one| {
-            let row = rows + received + u64::from(one.index);
-            (row, Reject { start: bytes + one.start, stop: bytes + one.stop, ..one })
-        }));
-        received += u64::from(part.received);
+
+    /// Parts that follow each other as one; `before` moves behind them.
+    pub(crate) fn join(parts: Vec<Self>, before: &mut Before) -> Result<Batches, ParseError> {
+        let (mut events, mut rejects, mut received) = (Vec::new(), Vec::new(), 0);
+        for part in parts {
+            let Before { rows, bytes } = *before;
+            events.extend(part.events);
+            rejects.extend(part.rejects.into_iter().map(|(row, one)| {
+                (rows + row, Reject { start: bytes + one.start, stop: bytes + one.stop, ..one })
+            }));
+            received += part.received;
+            *before = Before { rows: rows + part.received, bytes: bytes + part.bytes };
+        }
+        let rejects =
+            reject::arrow(&rejects).map_err(|error| ParseError::Columns(error.to_string()))?;
+        Ok(Batches { events, rejects, received })
     }
-    let rejects =
-        reject::arrow(&rejects).map_err(|error| ParseError::Columns(error.to_string()))?;
-    Ok(Batches { events, rejects, received })
 }
 
 /// Workers take the next piece until there is none; the answers keep the order of the pieces.
