@@ -15,6 +15,7 @@ from stored import NEW_YEAR, PATHS, credit, event, store
 from unmogrowp.warehouse import Span, Warehouse
 from unmogrowp.warehouse.attribution import Question, attribution
 from unmogrowp.warehouse.campaigns import campaigns
+from unmogrowp.warehouse.paths import paths
 
 pytestmark = pytest.mark.service
 
@@ -86,6 +87,48 @@ def test_credits_can_be_filtered_and_grouped(warehouse: Warehouse, app: str) -> 
         "conversions": 0,
         "value": {},
     }
+
+
+def test_paths_that_converted_most_come_first_with_value_by_currency(
+    warehouse: Warehouse, app: str
+) -> None:
+    given: list[tuple[list[str | None], int, str]] = [
+        (["b", None], 1_000_000, "USD"),
+        (["b", None], 2_000_001, "EUR"),
+        (["b", None], 3_000_000, "USD"),
+        (["b"], 500_000, "EUR"),
+        (["a"], 0, "EUR"),
+        ([], 7_000_000, "USD"),
+    ]
+    credit(warehouse, app, given)
+    answer = paths(warehouse, Span(app), Question(1), limit=2)
+    assert answer["rows"] == [
+        {
+            "path": "b > (none)",
+            "channels": ["b", None],
+            "conversions": 3,
+            "nulls": 0,
+            "rate": 1.0,
+            "value": {"EUR": "2.000001", "USD": "4.00"},
+        },
+        {
+            "path": "a",
+            "channels": ["a"],
+            "conversions": 1,
+            "nulls": 0,
+            "rate": 1.0,
+            "value": {"EUR": "0.00"},
+        },
+    ]
+    value = {"EUR": "2.500001", "USD": "4.00"}
+    assert answer["total"] == {"paths": 3, "conversions": 5, "nulls": 0, "value": value}
+    dollars = paths(warehouse, Span(app), Question(1, currency="USD"), limit=9)
+    assert [(row["path"], row["conversions"]) for row in dollars["rows"]] == [("b > (none)", 2)]
+    nothing = paths(warehouse, Span(app), Question(2), limit=9)
+    empty = {"paths": 0, "conversions": 0, "nulls": 0, "value": {}}
+    assert nothing == {"rows": [], "total": empty}
+    with pytest.raises(ValueError, match="group_by `country` is the conversion's"):
+        paths(warehouse, Span(app), Question(1, group_by="country"), limit=9)
 
 
 def test_an_unknown_model_names_the_known_ones(warehouse: Warehouse) -> None:

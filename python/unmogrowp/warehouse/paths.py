@@ -4,7 +4,6 @@ Conversions are counted by their time and name, journeys that did not convert by
 last touch; touches count wherever they lie.
 """
 
-import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -100,46 +99,53 @@ def paths(warehouse: Warehouse, span: Span, question: Question, *, limit: int) -
         it did not convert), `rate` and `value` by currency, those that converted most first;
         `total` of `paths`, `conversions`, `nulls` and `value` over all of them.
     """
-    kept = _with_touches(_found(warehouse, span, question))
-    found = Journeys.from_paths(kept).to_paths().to_pyarrow()
-    values = _values(kept)
-    counts = {name: _sum(found, name) for name in ("conversions", "nulls")}
-    value = by_currency(itertools.chain.from_iterable(values.values()))
+    values = question.values(span) | {"limit": limit}
+    found = warehouse.rows(_longest(_rows(span, question)), values)
+    total = found[0] if found else {"paths": 0, "all_conversions": 0, "all_nulls": 0}
     return {
-        "rows": [_path_row(row, values) for row in found.slice(0, limit).to_pylist()],
-        "total": {"paths": len(found), **counts, "value": value},
+        "rows": [_path_row(row) for row in found],
+        "total": {
+            "paths": int(str(total["paths"])),
+            "conversions": int(str(total["all_conversions"])),
+            "nulls": int(str(total["all_nulls"])),
+            "value": _value(total.get("all_micros")),
+        },
     }
 
 
-def _sum(table: "pa.Table", name: str) -> int:
-    import pyarrow.compute as pc
+def _longest(rows: str) -> str:
+    """The paths that converted most, of those the shortest, beside the sums of all."""
+    path = f"arrayMap(x -> if(x = '{UNATTRIBUTED}', '', toString(x)), path)"
+    micros = "sumMap(if(currency = '', map(), map(currency, value)))"
+    by_path = (
+        f"SELECT {path} AS channels, sum(conversions) AS conversions, sum(nulls) AS nulls, "
+        f"{micros} AS micros FROM ({rows}) WHERE notEmpty(path) GROUP BY channels"
+    )
+    sums = ("conversions", "nulls")
+    alls = ", ".join(f"sum({name}) OVER () AS all_{name}" for name in sums)
+    return (
+        f"SELECT channels, conversions, nulls, micros, count() OVER () AS paths, {alls}, "
+        f"sumMap(micros) OVER () AS all_micros FROM ({by_path}) "
+        "ORDER BY conversions DESC, length(channels), channels LIMIT {limit:UInt64}"
+    )
 
-    return int(pc.sum(table[name]).as_py() or 0)
 
-
-def _path_row(row: Row, values: dict[tuple[str, ...], list[Row]]) -> Row:
-    channels = _list(row["path"])
-    names = tuple(str(channel or "") for channel in channels)
-    converted, nulls = float(str(row["conversions"])), float(str(row["nulls"]))
+def _path_row(row: Row) -> Row:
+    channels = [channel or None for channel in _list(row["channels"])]
+    converted, nulls = int(str(row["conversions"])), int(str(row["nulls"]))
     return {
-        "path": SEPARATOR.join(name or "(none)" for name in names),
+        "path": SEPARATOR.join(str(channel or "(none)") for channel in channels),
         "channels": channels,
-        "conversions": int(converted),
-        "nulls": int(nulls),
+        "conversions": converted,
+        "nulls": nulls,
         "rate": converted / (converted + nulls) if converted + nulls else 0.0,
-        "value": by_currency(values.get(names, [])),
+        "value": _value(row["micros"]),
     }
 
 
-def _values(found: "pa.Table") -> dict[tuple[str, ...], list[Row]]:
-    """By path: `micros` of its conversions by `currency`."""
-    import pyarrow.compute as pc
-
-    values: dict[tuple[str, ...], list[Row]] = {}
-    for row in found.filter(pc.field("conversions") > 0).to_pylist():
-        names = tuple(str(name or "") for name in row["path"])
-        values.setdefault(names, []).append({"currency": row["currency"], "micros": row["value"]})
-    return values
+def _value(micros: object) -> dict[str, str]:
+    sums = micros.items() if isinstance(micros, dict) else ()
+    return by_currency({"currency": currency, "micros": sum_} for currency, sum_ in sums)
 
 
 def _list(value: object) -> list[object]:
@@ -150,12 +156,11 @@ def _found(
     warehouse: Warehouse, span: Span, question: Question, order: str | None = None
 ) -> "pa.Table":
     """Paths with their counts, a row for each currency; null is the currency of no value."""
-    if question.group_by not in TOUCH_KEYS:
-        raise ValueError(
-            f"group_by `{question.group_by}` is the conversion's, and this looks at whole paths of "
-            f"touches\nhint: one of {', '.join(TOUCH_KEYS)}, or another model"
-        )
-    sql = _rows(span, question)
+    path = f"arrayMap(x -> nullIf(nullIf(toString(x), ''), '{UNATTRIBUTED}'), path) AS path"
+    sql = (
+        f"SELECT {path}, nullIf(currency, '') AS currency, toFloat64(conversions) AS conversions, "
+        f"toFloat64(nulls) AS nulls, value FROM ({_rows(span, question)})"
+    )
     if order is not None:
         sql = f"SELECT * FROM ({sql}) ORDER BY {order}"
     return warehouse.arrow(sql, question.values(span))
@@ -196,14 +201,17 @@ def _rows(span: Span, question: Question) -> str:
     A conversion without touches has an empty path.
     """
     key = question.group_by
-    path = f"arrayMap(x -> nullIf(nullIf(toString(x), ''), '{UNATTRIBUTED}'), {key}) AS path"
+    if key not in TOUCH_KEYS:
+        raise ValueError(
+            f"group_by `{key}` is the conversion's, and this looks at whole paths of touches\n"
+            f"hint: one of {', '.join(TOUCH_KEYS)}, or another model"
+        )
     opens = f"{span.where('last_touch')} AND rule_version = {{rule_version:UInt64}}"
     return (
-        f"SELECT {path}, nullIf(toString(currency), '') AS currency, toFloat64(count()) AS "
-        "conversions, toFloat64(0) AS nulls, toInt64(sum(value_micros)) AS value "
-        f"FROM credits FINAL WHERE {question.where(span)} "
-        f"GROUP BY {key}, currency UNION ALL "
-        f"SELECT {path}, NULL AS currency, toFloat64(0) AS conversions, "
-        "toFloat64(count()) AS nulls, toInt64(0) AS value "
-        f"FROM opens FINAL WHERE {opens} AND notEmpty({key}) GROUP BY {key}"
+        f"SELECT {key} AS path, toString(currency) AS currency, count() AS conversions, "
+        "0::UInt64 AS nulls, toInt64(sum(value_micros)) AS value "
+        f"FROM credits FINAL WHERE {question.where(span)} GROUP BY path, credits.currency "
+        f"UNION ALL SELECT {key} AS path, '' AS currency, 0::UInt64 AS conversions, "
+        "count() AS nulls, 0::Int64 AS value "
+        f"FROM opens FINAL WHERE {opens} AND notEmpty({key}) GROUP BY path"
     )
