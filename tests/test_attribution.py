@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from attribution_reference import microseconds
 FOLDER = Path(__file__).parent / "cases" / "attribution"
 CASES = [case for file in sorted(FOLDER.glob("*.json")) for case in json.loads(file.read_text())]
 # Rust names its files one by one, so that a new one is noticed here.
-FILES = ["policies", "rules", "values", "windows"]
+FILES = ["open", "policies", "rules", "values", "windows"]
 
 MODELS = {
     "first_touch": ug.FirstTouch,
@@ -82,6 +83,15 @@ def test_case(case):
             [row[3] for row in expected], abs=1e-12
         )
         assert [r["value"] for r in found] == pytest.approx([row[4] for row in expected], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if "open" in case], ids=lambda c: c["name"]
+)
+def test_open_journeys_are_paths_that_did_not_convert(case):
+    rows = journeys_of(case).to_paths().to_pyarrow().to_pylist()
+    nulls = {tuple(row["path"]): row["nulls"] for row in rows if row["nulls"]}
+    assert nulls == Counter(map(tuple, case["open"]))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])

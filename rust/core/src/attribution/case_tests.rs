@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use crate::attribution::{Model, Sampling, attribute, compare};
 use crate::duration;
-use crate::journey::{Effort, Journeys, Names, Policy, Settings, UNATTRIBUTED, read, read_paths};
+use crate::journey::{
+    Effort, Journeys, Names, Policy, Settings, Touch, UNATTRIBUTED, Who, read, read_paths,
+};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
 use arrow_array::{
@@ -31,7 +33,8 @@ macro_rules! file {
     };
 }
 
-const FILES: [&str; 4] = [file!("rules"), file!("windows"), file!("policies"), file!("values")];
+const FILES: [&str; 5] =
+    [file!("rules"), file!("windows"), file!("policies"), file!("values"), file!("open")];
 
 fn cases() -> Vec<Value> {
     let cases = |file: &&str| -> Vec<Value> { serde_json::from_str(file).unwrap() };
@@ -92,6 +95,7 @@ fn journeys(case: &Value, batches: &[RecordBatch]) -> Journeys {
     if let Some(policy) = given["policy"].as_str() {
         settings.policy = Policy::parse(policy).unwrap();
     }
+    settings.prefers_clicks = given["click_over_view"] == true;
     read(&table(&[]).schema(), batches, &names(), settings, effort()).unwrap()
 }
 
@@ -188,6 +192,28 @@ fn every_case_gives_what_it_says() {
             );
         }
     }
+}
+
+#[test]
+fn journeys_that_did_not_convert_are_those_that_a_case_says() {
+    let mut looked_at = 0;
+    for case in cases().iter().filter(|case| !case["open"].is_null()) {
+        let journeys = journeys(case, &[table(case["rows"].as_array().unwrap())]);
+        let made = journeys.fold(Who::All, effort(), Vec::new, |all, person| {
+            person.unconverted(journeys.lens(), |touches| {
+                let number = |touch: &Touch| touch.channel().unwrap() as usize;
+                let names = touches.map(|touch| journeys.channels().names[number(touch)].clone());
+                all.push(names.collect::<Vec<_>>());
+            });
+        });
+        let mut found: Vec<_> = made.unwrap().into_iter().flatten().collect();
+        found.sort_unstable();
+        let mut expected: Vec<Vec<String>> = serde_json::from_value(case["open"].clone()).unwrap();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{}", case["name"]);
+        looked_at += 1;
+    }
+    assert_eq!(looked_at, 8);
 }
 
 #[test]
