@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,6 +149,27 @@ def test_it_may_be_left_in_the_middle(tmp_path: Path) -> None:
     assert len(next(pieces).events) > 0
     assert 0 < pieces.read_bytes <= path.stat().st_size
     del pieces
+
+
+def test_its_place_may_be_asked_while_another_thread_waits_for_a_piece() -> None:
+    begun = threading.Event()
+    lines = body(50).splitlines(keepends=True)
+
+    def slow() -> Iterator[bytes]:
+        begun.set()
+        for line in lines:
+            time.sleep(0.005)
+            yield line
+
+    pieces = ug.parse_pieces(slow())
+    found: list[ug.Parsed] = []
+    waiting = threading.Thread(target=lambda: found.extend(pieces), daemon=True)
+    waiting.start()
+    assert begun.wait(10)
+    assert pieces.place[1] in {0, len(body(50))}
+    waiting.join(10)
+    assert not waiting.is_alive()
+    same(found, ug.parse(body(50)))
 
 
 def test_it_goes_on_from_the_place_of_a_piece(tmp_path: Path) -> None:

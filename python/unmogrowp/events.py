@@ -129,7 +129,7 @@ def parse_pieces(  # noqa: PLR0913 - one keyword per setting
     received_at: dt.datetime | None = None,
     truncate_ip: bool = False,
 ) -> Pieces:
-    r"""Parse lines of events piece by piece, in memory for a piece and 16 MiB a thread.
+    r"""Parse lines of events piece by piece, in memory for one and 16 MiB of lines a thread.
 
     Every thread in turn reads and unpacks some lines, and parses them while others go on. All
     pieces together are what `parse` gives for the whole, row numbers and byte ranges of rejects

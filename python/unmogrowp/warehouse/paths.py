@@ -100,7 +100,7 @@ def paths(warehouse: Warehouse, span: Span, question: Question, *, limit: int) -
         `total` of `paths`, `conversions`, `nulls` and `value` over all of them.
     """
     values = question.values(span) | {"limit": limit}
-    found = warehouse.rows(_longest(_rows(span, question)), values)
+    found = warehouse.rows(_foremost(_rows(span, question)), values)
     total = found[0] if found else {"paths": 0, "all_conversions": 0, "all_nulls": 0}
     return {
         "rows": [_path_row(row) for row in found],
@@ -113,7 +113,7 @@ def paths(warehouse: Warehouse, span: Span, question: Question, *, limit: int) -
     }
 
 
-def _longest(rows: str) -> str:
+def _foremost(rows: str) -> str:
     """The paths that converted most, of those the shortest, beside the sums of all."""
     path = f"arrayMap(x -> if(x = '{UNATTRIBUTED}', '', toString(x)), path)"
     micros = "sumMap(if(currency = '', map(), map(currency, value)))"

@@ -151,9 +151,12 @@ impl Pieces {
 
     /// Records and plain bytes of the pieces so far: where one could start again.
     #[getter]
-    fn place(&self) -> (u64, u64) {
-        let before = self.stream.lock().unwrap_or_else(PoisonError::into_inner).before();
-        (before.rows, before.bytes)
+    fn place(&self, py: Python<'_>) -> PyResult<(u64, u64)> {
+        // Whoever waits for a piece holds it, and the source may need the interpreter meanwhile.
+        py.enter(|| {
+            let before = self.stream.lock().unwrap_or_else(PoisonError::into_inner).before();
+            Ok::<_, Refused>((before.rows, before.bytes))
+        })
     }
 
     /// Bytes of the source that were read, compressed or not.

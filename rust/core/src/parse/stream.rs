@@ -60,10 +60,11 @@ impl Terms {
     }
 }
 
-/// Some bytes of the source, and whether they are lines of it or one whole value.
+/// Some bytes of the source, and whether they are lines from its middle: what it begins with may be
+/// one whole value, and has a byte order mark or none.
 struct Chunk {
     bytes: Vec<u8>,
-    is_lines: bool,
+    is_middle: bool,
 }
 
 /// Where chunks come from; whoever holds it reads.
@@ -94,7 +95,7 @@ impl<E: From<io::Error> + From<ParseError>> Feed<E> {
         lines.reuse(spare);
         let Some(bytes) = lines.piece()? else { return Ok(None) };
         *self = Self::Open(lines);
-        Ok(Some(Chunk { bytes, is_lines: true }))
+        Ok(Some(Chunk { bytes, is_middle: true }))
     }
 }
 
@@ -110,8 +111,7 @@ where
         Err(error) => !matches!(error, ParseError::Broken { .. } | ParseError::KeyTwice { .. }),
     };
     let bytes = if is_lines { bytes } else { lines.rest(bytes)? };
-    // Only the beginning of a source has a byte order mark, which its own plan knows of.
-    Ok(Chunk { bytes, is_lines: false })
+    Ok(Chunk { bytes, is_middle: false })
 }
 
 /// How a part came to none: an error, or a panic of the thread that was to make it.
@@ -185,7 +185,7 @@ impl<E: From<io::Error> + From<ParseError>> Shared<E> {
 
     fn parse(&self, chunk: &Chunk) -> Result<Part, E> {
         let context = self.terms.context();
-        if chunk.is_lines {
+        if chunk.is_middle {
             return Ok(Part::parse(&Plan::lines(&chunk.bytes), &context, 1, &self.is_left)?);
         }
         let plan = Plan::new(&chunk.bytes, &context.limits)?;
