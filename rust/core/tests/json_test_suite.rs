@@ -15,7 +15,7 @@ use oracle::{check_books, context};
 
 /// Name and text of each case.
 fn cases() -> Vec<(String, Vec<u8>)> {
-    let path = "../../tests/cases/parse/json_test_suite.json";
+    let path = "../../tests/cases/json/json_test_suite.json";
     let file = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let suite: Value = serde_json::from_slice(&file).unwrap();
     let bytes = |text: &Value| {
