@@ -3,6 +3,7 @@
 import datetime as dt
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from stored import (  # noqa: E402
     purchase,
     store,
 )
-from unmogrowp.warehouse import Span, Warehouse, events  # noqa: E402
+from unmogrowp.warehouse import Span, Warehouse, events, schema  # noqa: E402
 from unmogrowp.warehouse.attribution import Question, attribution  # noqa: E402
 from unmogrowp.warehouse.campaigns import campaigns  # noqa: E402
 from unmogrowp.warehouse.overview import overview  # noqa: E402
@@ -138,6 +139,28 @@ def test_the_first_copy_of_an_event_wins(warehouse: Warehouse, app: str) -> None
     assert [row["source"] for row in lines(warehouse, Span(app))] == ["first"]
     warehouse.command("OPTIMIZE TABLE events FINAL")
     assert [row["source"] for row in lines(warehouse, Span(app))] == ["first"]
+
+
+def test_what_reports_read_becomes_one_part_at_rest(warehouse: Warehouse, app: str) -> None:
+    tables = warehouse.rows("SELECT name, engine_full AS said FROM system.tables")
+    said = {str(row["name"]): str(row["said"]) for row in tables}
+    for table in schema.MERGED_AT_REST:
+        assert "min_age_to_force_merge_seconds = 300" in said[table], table
+        assert "max_bytes_to_merge_at_max_space_in_pool" in said[table], table
+    for number in range(4):
+        store(warehouse, app, event("open", 24 * 400 + number))
+    alter = "ALTER TABLE rollup_counts MODIFY SETTING min_age_to_force_merge_seconds ="
+    own = "partition = '202702' AND active AND table = 'rollup_counts'"
+    parts = f"SELECT count() AS parts FROM system.parts WHERE {own}"
+    warehouse.command(f"{alter} 1")
+    try:
+        deadline = time.monotonic() + 60
+        while warehouse.rows(parts) != [{"parts": 1}] and time.monotonic() < deadline:
+            time.sleep(0.2)
+    finally:
+        warehouse.command(f"{alter} 300")
+    assert warehouse.rows(parts) == [{"parts": 1}]
+    assert count(warehouse, "rollup_counts", app, "sum(events)") == 4
 
 
 def test_migrating_again_changes_nothing(warehouse: Warehouse, app: str) -> None:

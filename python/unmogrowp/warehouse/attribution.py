@@ -74,8 +74,7 @@ def attribution(
     if question.model not in MODELS:
         raise ValueError(f"unknown model `{question.model}`\nhint: one of {', '.join(MODELS)}")
     given = question.values(span)
-    sums = warehouse.rows(totals(span, question), given)
-    rows = warehouse.rows(_by_key(span, question), given)
+    rows, sums = credit.split(warehouse.rows(_by_key(span, question), given))
     micros = credit.values(rows, attributed(sums))
     report: AttributionReport = {
         "model": question.model,
@@ -95,15 +94,15 @@ def attribution(
 def _spread(
     warehouse: Warehouse, span: Span, question: Question, asked: Intervals
 ) -> dict[tuple[str | None, str | None], Ends]:
-    key, joined = _key(question)
+    key, lists = _key(question)
     conversions = question.chosen(span)
-    shares = f"{of_touches(conversions, question.model, key, joined)} UNION ALL "
+    shares = f"{of_touches(conversions, question.model, key, lists)} UNION ALL "
     shares += of_lost(conversions)
     return spread(warehouse, span, shares, question.values(span), asked)
 
 
 def attributed(sums: list[Row]) -> dict[str, int]:
-    """Micros that touches share, by currency, of what `totals` gave."""
+    """Micros that touches share, by currency, of rows of whole conversions."""
     shared = (row for row in sums if row["is_attributed"])
     return {str(row["currency"]): int(str(row["micros"])) for row in shared}
 
@@ -118,34 +117,20 @@ def _row(row: Row, micros: int, group_by: str) -> Row:
 
 
 def _by_key(span: Span, question: Question) -> str:
-    key, beside = _key(question)
-    joined = ", ".join(filter(None, (f"{question.model} AS share", beside)))
-    return (
-        f"SELECT {key} AS key, toString(currency) AS currency, "
-        f"{credit.sums('share', 'value_micros')} "
-        f"FROM ({question.chosen(span)}) ARRAY JOIN {joined} "
-        "GROUP BY key, currency ORDER BY key = '', key, currency"
-    )
+    key, lists = _key(question)
+    found = credit.by_touch(question.chosen(span), question.model, {"key": key}, lists)
+    return f"{found} ORDER BY key = '', key, currency"
 
 
-def _key(question: Question) -> tuple[str, str]:
-    """SQL for what to group by, and for the list beside the shares that it is made of."""
+def _key(question: Question) -> tuple[str, tuple[str, ...]]:
+    """SQL for what to group by, and the list beside the shares that it is made of."""
     of_conversion = _OF_CONVERSION.get(question.group_by)
     if of_conversion is not None:
-        return of_conversion, ""
-    return "toString(touch_key)", f"{question.group_by} AS touch_key"
-
-
-def totals(span: Span, question: Question) -> str:
-    """SQL for conversions and value, by whether touches share them and by currency."""
-    return (
-        "SELECT notEmpty(touch_id) AS is_attributed, toString(currency) AS currency, "
-        "toInt64(count()) AS conversions, toInt64(sum(value_micros)) AS micros FROM credits FINAL "
-        f"WHERE {question.where(span)} GROUP BY is_attributed, currency ORDER BY currency"
-    )
+        return of_conversion, ()
+    return f"toString(one_{question.group_by})", (question.group_by,)
 
 
 def summed(rows: list[Row]) -> Row:
-    """Conversions and value by currency of rows of `totals`."""
+    """Conversions and value by currency of rows of whole conversions."""
     count = sum(int(str(row["conversions"])) for row in rows)
     return {"conversions": count, "value": by_currency(rows)}

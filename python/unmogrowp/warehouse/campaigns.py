@@ -1,13 +1,14 @@
 """Impressions, clicks and conversions of each campaign."""
 
 from unmogrowp.warehouse import credit
-from unmogrowp.warehouse.attribution import Question, attributed, totals
+from unmogrowp.warehouse.attribution import Question, attributed
 from unmogrowp.warehouse.money import by_currency, decimal_text
 from unmogrowp.warehouse.overview import counts
 from unmogrowp.warehouse.report import Report, Row
 from unmogrowp.warehouse.span import Span
 from unmogrowp.warehouse.store import Warehouse
 
+_LISTS = ("channel", "campaign")
 _TOUCHES = "event_type IN ('click', 'impression')"
 
 
@@ -25,12 +26,12 @@ def campaigns(warehouse: Warehouse, span: Span, question: Question) -> Report:
     """
     given = question.values(span)
     touches = warehouse.rows(_touches(span), given)
-    sums = warehouse.rows(totals(span, question), given)
-    credited = warehouse.rows(_credited(span, question), given)
+    credited, sums = credit.split(warehouse.rows(_credited(span, question), given))
     by_key: dict[tuple[str, str], list[Row]] = {}
     for row, micros in zip(credited, credit.values(credited, attributed(sums)), strict=True):
-        by_key.setdefault(_key(row), []).append(_earned(row, micros))
-    touched = {_key(row): row for row in touches}
+        key = (str(row["channel_key"]), str(row["campaign_key"]))
+        by_key.setdefault(key, []).append(_earned(row, micros))
+    touched = {(str(row["source"]), str(row["campaign"])): row for row in touches}
     rows = [
         _row(key, touched.get(key), earned)
         for key in sorted({*by_key, *touched})
@@ -40,10 +41,6 @@ def campaigns(warehouse: Warehouse, span: Span, question: Question) -> Report:
 
 
 _NOTHING: Row = {"conversions": 0.0, "value": None, "currency": None}
-
-
-def _key(row: Row) -> tuple[str, str]:
-    return str(row["source"]), str(row["campaign"])
 
 
 def _earned(row: Row, micros: int) -> Row:
@@ -72,16 +69,10 @@ def _touches(span: Span) -> str:
 
 
 def _credited(span: Span, question: Question) -> str:
-    lists = f"{question.model} AS shares, channel AS channels, campaign AS campaigns"
-    found = (
-        f"SELECT {lists}, currency, value_micros FROM credits FINAL WHERE {question.where(span)}"
-    )
-    return (
-        "SELECT toString(one_channel) AS source, toString(one_campaign) AS campaign, "
-        f"toString(currency) AS currency, {credit.sums('share', 'value_micros')} FROM ({found}) "
-        "ARRAY JOIN shares AS share, channels AS one_channel, campaigns AS one_campaign "
-        "GROUP BY source, campaign, currency ORDER BY source, campaign, currency"
-    )
+    # Called as no column is, which the engine would take for them.
+    keys = {f"{name}_key": f"toString(one_{name})" for name in _LISTS}
+    found = credit.by_touch(question.chosen(span), question.model, keys, _LISTS)
+    return f"{found} ORDER BY {', '.join(keys)}, currency"
 
 
 def _total(touches: list[Row], sums: list[Row]) -> Row:

@@ -1,6 +1,6 @@
 """Sums of credit: exact, so that no order of rows and no number of threads shows in a report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import floor
 
@@ -11,9 +11,45 @@ from unmogrowp.warehouse.report import Row
 _UNIT = 1 << 50
 
 
-def sums(share: str, micros: str) -> str:
-    """SQL for the columns that `conversions` and `value` read: sums of `share` and its value."""
-    return f"{_exact(f'{share} * {_UNIT}', 'share')}, {_exact(f'{share} * {micros}', 'value')}"
+def by_touch(conversions: str, model: str, keys: Mapping[str, str], lists: Sequence[str]) -> str:
+    """SQL for sums of credit by key and currency, and for the conversions behind them.
+
+    All of it from one look at the credits, so that no round of attribution comes in between.
+
+    Args:
+        conversions: Rows of `credits`.
+        model: The column of shares.
+        keys: What to group by.
+        lists: Those beside the shares that keys are made of, of which these see `one_` each.
+
+    Returns:
+        The query, without an order, for `split`.
+    """
+    # The conversion itself goes before its touches; keys are theirs.
+    beside = (f"arrayPushFront({name}, '') AS one_{name}" for name in lists)
+    own = f"arrayPushFront({model}, 0.)"
+    joined = ", ".join((f"{own} AS share", f"arrayEnumerate({own}) AS place", *beside))
+    named = (f"if(place = 1, '', {key}) AS {name}" for name, key in keys.items())
+    return (
+        f"SELECT {', '.join(named)}, toString(currency) AS currency, place = 1 AS is_whole, "
+        f"notEmpty(touch_id) AS is_attributed, {_exact(f'share * {_UNIT}', 'share')}, "
+        f"{_exact('share * value_micros', 'value')}, toInt64(count()) AS conversions, "
+        f"toInt64(sum(value_micros)) AS micros FROM ({conversions}) ARRAY JOIN {joined} "
+        f"GROUP BY {', '.join(keys)}, currency, is_whole, is_attributed"
+    )
+
+
+def split(found: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of credit, which `conversions` and `values` read, and those of whole conversions.
+
+    The latter have `is_attributed` (whether touches share them), `currency`, `conversions` and
+    `micros`.
+    """
+    rows: list[Row] = []
+    wholes: list[Row] = []
+    for row in found:
+        (wholes if row["is_whole"] else rows).append(row)
+    return rows, wholes
 
 
 def _exact(term: str, name: str) -> str:

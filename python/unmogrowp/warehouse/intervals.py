@@ -1,5 +1,6 @@
 """How far off a report's conversions may be: a bootstrap over the people behind them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unmogrowp import _core
@@ -41,20 +42,21 @@ def of_lost(conversions: str) -> str:
     )
 
 
-def of_touches(conversions: str, model: str, key: str, joined: str) -> str:
+def of_touches(conversions: str, model: str, key: str, lists: Sequence[str]) -> str:
     """SQL for the share of each touch of `conversions` by one model.
 
     Args:
         conversions: Rows of `credits`.
         model: The column of shares.
         key: What to group by.
-        joined: A list beside the shares that `key` is made of, as `list AS name`, or nothing.
+        lists: Those beside the shares that `key` is made of, of which it sees `one_` each.
     """
-    lists = ", ".join(filter(None, (f"{model} AS share", "arrayEnumerate(touch_id) AS n", joined)))
+    named = (f"{name} AS one_{name}" for name in lists)
+    joined = ", ".join((f"{model} AS share", "arrayEnumerate(touch_id) AS n", *named))
     return (
         "SELECT person, conversion_time, conversion_id, toUInt32(n) AS number, "
         f"toNullable({key}) AS key, toNullable(toString(currency)) AS currency, share "
-        f"FROM ({conversions}) ARRAY JOIN {lists}"
+        f"FROM ({conversions}) ARRAY JOIN {joined}"
     )
 
 

@@ -177,7 +177,7 @@ def _has_touches(kept: "pa.Table") -> "pa.ChunkedArray":
 
 
 def _sums(kept: "pa.Table") -> list[Row]:
-    """As `warehouse.attribution.totals`, without reading the credits again."""
+    """As of `credit.split`, without reading the credits again."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
