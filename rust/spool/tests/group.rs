@@ -5,9 +5,10 @@
 mod sim;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use sim::Sim;
 use unmogrowp_spool::{
@@ -23,6 +24,9 @@ const PANIC: u32 = u32::MAX;
 struct Echo {
     answers: Sender<(u32, bool)>,
     restored: Arc<Mutex<Vec<u32>>>,
+    /// When what was restored had been committed.
+    times: Arc<Mutex<Vec<i64>>>,
+    settled: Arc<AtomicUsize>,
     commit_sizes: Arc<Mutex<Vec<usize>>>,
     /// Held while the commit thread must wait.
     gate: Arc<Mutex<()>>,
@@ -31,7 +35,8 @@ struct Echo {
 impl Work for Echo {
     type Item = (u32, Vec<u8>);
 
-    fn restore(&mut self, _time_us: i64, ids: &[u8]) {
+    fn restore(&mut self, time_us: i64, ids: &[u8]) {
+        self.times.lock().unwrap().push(time_us);
         self.restored.lock().unwrap().push(u32::from_le_bytes(ids.try_into().unwrap()));
     }
 
@@ -53,6 +58,7 @@ impl Work for Echo {
     }
 
     fn settle(&mut self, _now_us: i64) -> i64 {
+        self.settled.fetch_add(1, Ordering::Relaxed);
         i64::MIN
     }
 }
@@ -61,21 +67,36 @@ struct Desk {
     group: Group<Echo>,
     answers: Receiver<(u32, bool)>,
     restored: Arc<Mutex<Vec<u32>>>,
+    times: Arc<Mutex<Vec<i64>>>,
+    settled: Arc<AtomicUsize>,
     commit_sizes: Arc<Mutex<Vec<usize>>>,
     gate: Arc<Mutex<()>>,
 }
 
+/// Ask again and again until it is so.
+fn wait_until(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it never came to that");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn desk(disk: Arc<dyn Disk>, dir: &Path, settings: Settings) -> Desk {
     let (answers, receiver) = channel();
-    let (restored, commit_sizes, gate) = (Arc::default(), Arc::default(), Arc::default());
     let echo = Echo {
         answers,
-        restored: Arc::clone(&restored),
-        commit_sizes: Arc::clone(&commit_sizes),
-        gate: Arc::clone(&gate),
+        restored: Arc::default(),
+        times: Arc::default(),
+        settled: Arc::default(),
+        commit_sizes: Arc::default(),
+        gate: Arc::default(),
     };
+    let (restored, times, settled) =
+        (echo.restored.clone(), echo.times.clone(), echo.settled.clone());
+    let (commit_sizes, gate) = (echo.commit_sizes.clone(), echo.gate.clone());
     let group = Group::open(disk, dir, settings, echo).unwrap();
-    Desk { group, answers: receiver, restored, commit_sizes, gate }
+    Desk { group, answers: receiver, restored, times, settled, commit_sizes, gate }
 }
 
 fn read_all(disk: Arc<dyn Disk>, dir: &Path) -> Vec<Vec<u8>> {
@@ -165,17 +186,112 @@ fn queue_is_bounded_by_count_and_by_bytes() {
     assert_eq!(submit(1), Err(Busy::Queue));
     drop(gate);
     desk.answers.recv().unwrap();
+    // An answer comes a moment before its bytes are given back: all of them, or one so large
+    // would not be taken again.
+    wait_until(|| submit(1000).is_ok());
+    desk.answers.recv().unwrap();
     let gate = desk.gate.lock().unwrap();
-    // An answer comes a moment before its bytes are given back.
-    let start = Instant::now();
-    while submit(1).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(20), "the bytes were not given back");
-        std::thread::yield_now();
-    }
+    wait_until(|| submit(1).is_ok());
     // One may already be with the commit thread.
     let taken = 1 + (0..10).take_while(|_| submit(1).is_ok()).count();
     assert!((5..=6).contains(&taken), "{taken} items fit a queue of 5");
     drop(gate);
+}
+
+#[test]
+fn queue_is_full_at_its_bytes_and_the_spool_at_its_own() {
+    let sim = Sim::new(8);
+    let settings =
+        Settings { queue_bytes_max: 100, bytes_max: Some(10_000), ..Settings::default() };
+    let desk = desk(sim.shared(), Path::new("/spool"), settings);
+    let room = 10_000 - usize::try_from(desk.group.status().bytes).unwrap();
+    let gate = desk.gate.lock().unwrap();
+    let submit = |bytes| desk.group.submit((0, vec![0]), bytes);
+    assert_eq!(submit(room + 1), Err(Busy::Full));
+    submit(60).unwrap();
+    submit(40).unwrap();
+    assert_eq!(submit(1), Err(Busy::Queue));
+    drop(gate);
+    for _ in 0..2 {
+        assert!(desk.answers.recv().unwrap().1);
+    }
+    let room = 10_000 - usize::try_from(desk.group.status().bytes).unwrap();
+    wait_until(|| submit(room).is_ok());
+}
+
+#[test]
+fn commit_takes_its_bytes_and_no_item_more() {
+    let sim = Sim::new(9);
+    let settings = Settings { commit_bytes_max: 20, ..Settings::default() };
+    let desk = desk(sim.shared(), Path::new("/spool"), settings);
+    let gate = desk.gate.lock().unwrap();
+    for number in 0..9 {
+        desk.group.submit((number, vec![0]), 10).unwrap();
+    }
+    drop(gate);
+    assert_eq!(desk.answers.iter().take(9).filter(|&(_, is_durable)| is_durable).count(), 9);
+    let sizes = desk.commit_sizes.lock().unwrap().clone();
+    assert_eq!(sizes.iter().max(), Some(&2), "{sizes:?}");
+}
+
+#[test]
+fn queue_says_what_waits_and_whether_it_is_open() {
+    let sim = Sim::new(10);
+    let desk = desk(sim.shared(), Path::new("/spool"), Settings::default());
+    let gate = desk.gate.lock().unwrap();
+    desk.group.submit((0, vec![0]), 1).unwrap();
+    wait_until(|| desk.group.queued() == 0);
+    for number in 1..3 {
+        desk.group.submit((number, vec![0]), 1).unwrap();
+    }
+    assert_eq!(desk.group.queued(), 2);
+    assert!(desk.group.is_open());
+    drop(gate);
+    desk.group.close();
+    assert!(!desk.group.is_open());
+    assert_eq!(desk.group.queued(), 0);
+}
+
+#[test]
+fn idle_group_rests_and_settles_now_and_then() {
+    let sim = Sim::new(11);
+    let desk = desk(sim.shared(), Path::new("/spool"), Settings::default());
+    let settled = || desk.settled.load(Ordering::Relaxed);
+    let before = settled();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(settled() <= before + 1, "{} times in 0.3 s", settled() - before);
+    wait_until(|| settled() > before + 1);
+}
+
+#[test]
+fn commit_has_the_time_of_the_clock() {
+    let now_us = || {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        i64::try_from(since.as_micros()).unwrap()
+    };
+    let sim = Sim::new(12);
+    let desk = desk(sim.shared(), Path::new("/spool"), Settings::default());
+    let before = now_us();
+    desk.group.submit((1, vec![1]), 1).unwrap();
+    assert!(desk.answers.recv().unwrap().1);
+    let after = now_us();
+    // What is dropped ends its threads and lets the directory go.
+    drop(desk.group);
+    let settings = Settings { lock_wait: Duration::ZERO, ..Settings::default() };
+    let again = self::desk(sim.shared(), Path::new("/spool"), settings);
+    let times = again.times.lock().unwrap().clone();
+    assert!(times.len() == 1 && (before..=after).contains(&times[0]), "{times:?}");
+}
+
+#[test]
+fn queue_closes_when_its_thread_ends_by_whatever_panic() {
+    let sim = Sim::new(13);
+    let Desk { group, answers, .. } = desk(sim.shared(), Path::new("/spool"), Settings::default());
+    // Nobody hears what became of the item, and that it is not said ends the thread.
+    drop(answers);
+    group.submit((1, vec![1]), 1).unwrap();
+    wait_until(|| !group.is_open());
+    assert_eq!(group.submit((2, vec![2]), 1), Err(Busy::Closed));
 }
 
 #[test]

@@ -46,6 +46,7 @@ struct Inode {
     durable: Vec<u8>,
     pending: Vec<Change>,
     is_locked: bool,
+    is_cool: bool,
 }
 
 /// A name that comes, goes, or both at once.
@@ -215,6 +216,12 @@ impl Sim {
         state.inodes[state.names[path]].live.clone()
     }
 
+    /// Whether a file's pages were given back.
+    pub(crate) fn is_cool(&self, path: &Path) -> bool {
+        let state = self.state();
+        state.inodes[state.names[path]].is_cool
+    }
+
     /// Put a file there, durably.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let mut state = self.state();
@@ -372,6 +379,10 @@ impl Handle for SimHandle {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.state.lock().unwrap().inodes[self.inode].live.len() as u64)
+    }
+
+    fn cool(&self) {
+        self.state.lock().unwrap().inodes[self.inode].is_cool = true;
     }
 
     fn try_lock(&self) -> io::Result<bool> {
