@@ -56,11 +56,13 @@ check: develop ## formatting, lints, types, stubs, layers, tidiness
 chaos: develop ## every fault at full size, and docs/durability.md (about 10 minutes)
 	PYTHONPATH=tests $(PY) -m chaos --seed $(SEED)
 
-proofs: ## 100,000 schedules of the spool; the parser beside serde_json on 2 million inputs
+proofs: ## 100,000 schedules of the spool; the parser beside serde_json on 12 million inputs
 	SPOOL_SEEDS=0..100000 $(CARGO) test --locked -p unmogrowp-spool --profile $(PROFILE) --quiet \
 		whatever_breaks
 	PROOFS=150 $(CARGO) test --locked -p unmogrowp-core --profile $(PROFILE) --quiet \
 		--test parse_oracle
+	FUZZED_LINES=10000000 $(CARGO) test --locked -p unmogrowp-core --profile $(PROFILE) --quiet \
+		--test fuzzed_lines
 
 .tools/bin/cargo-fuzz:
 	$(CARGO) install cargo-fuzz --version 0.13.2 --locked --quiet --root .tools

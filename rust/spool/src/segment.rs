@@ -104,10 +104,9 @@ impl Segment {
         let path = path(dir, number);
         let handle = disk.open(&path, how).attempt("open", &path)?;
         let mut bytes = [0; HEAD_BYTES];
-        let read = handle.read_at(&mut bytes, 0).attempt("read", &path)?;
+        handle.read_at(&mut bytes, 0).attempt("read", &path)?;
         match Head::decode(&bytes).or_else(|| mended(&bytes)) {
             Some(head) if head.number == number => Ok(Some(Self { head, path, handle })),
-            _ if read < bytes.len() => Ok(None),
             // Frames are written after the header is durable: without frames nothing is lost.
             _ if handle.size().attempt("measure", &path)? <= SEGMENT_HEADER_BYTES => Ok(None),
             _ => Err(SpoolError::Header { path }),
@@ -186,8 +185,7 @@ impl Walk<'_> {
     fn find(&mut self, from: u64) -> Result<u64, SpoolError> {
         let mut at = from;
         while at < self.to {
-            let left = usize::try_from(self.to - at).unwrap_or(usize::MAX);
-            let bytes = self.read(at, left.min(READ_BYTES))?;
+            let bytes = self.read(at, READ_BYTES)?;
             match memchr::memmem::find(bytes, &MAGIC) {
                 Some(skip) => {
                     at += skip as u64;

@@ -87,3 +87,35 @@ impl Stats {
         self.sync_us.fetch_add(us, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{SYNC_BOUNDS_US, Stats, Sync};
+
+    #[test]
+    fn each_counter_counts_its_own() {
+        let stats = Stats::default();
+        stats.committed(5);
+        stats.committed(7);
+        (0..3).for_each(|_| stats.failed());
+        (0..4).for_each(|_| stats.unpublished());
+        (0..5).for_each(|_| stats.untidy());
+        assert_eq!((stats.commits(), stats.committed_bytes()), (2, 12));
+        assert_eq!((stats.failures(), stats.publish_failures(), stats.tidy_failures()), (3, 4, 5));
+    }
+
+    #[test]
+    fn syncs_fall_into_buckets_by_upper_bounds() {
+        let stats = Stats::default();
+        let long = SYNC_BOUNDS_US[11] + 1;
+        for us in [0, 100, 101, 250, 1_000_000, long] {
+            stats.synced(Duration::from_micros(us));
+        }
+        let mut expected = Sync { total_us: 451 + 1_000_000 + long, ..Sync::default() };
+        (expected.buckets[0], expected.buckets[1]) = (2, 2);
+        (expected.buckets[11], expected.buckets[12]) = (1, 1);
+        assert_eq!(stats.sync(), expected);
+    }
+}

@@ -33,12 +33,13 @@ impl<R: Read> Lines<R> {
     /// What the source says.
     pub fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut piece = std::mem::take(&mut self.spare);
-        let mut seen = self.rest.len();
-        piece.resize(self.piece_bytes.max(seen + STEP_BYTES), 0);
+        let (mut seen, mut from) = (self.rest.len(), self.rest.len());
+        let least = seen + STEP_BYTES;
+        let wanted = self.piece_bytes.max(least);
+        piece.resize(piece.len().clamp(least, wanted), 0);
         piece[..seen].copy_from_slice(&self.rest);
         self.rest.clear();
         loop {
-            let from = seen;
             while seen < piece.len() {
                 match self.source.read(&mut piece[seen..]) {
                     Ok(0) => {
@@ -50,11 +51,17 @@ impl<R: Read> Lines<R> {
                     Err(error) => return Err(error),
                 }
             }
+            // Memory comes with the bytes: a short source needs little.
+            if seen < wanted {
+                piece.resize(wanted.min(seen * 4), 0);
+                continue;
+            }
             if let Some(end) = memchr::memrchr(b'\n', &piece[from..]).map(|at| from + at + 1) {
                 self.rest.extend_from_slice(&piece[end..]);
                 piece.truncate(end);
                 return Ok(Some(piece));
             }
+            from = seen;
             piece.resize(seen * 2, 0);
         }
     }
@@ -113,6 +120,16 @@ mod tests {
             }
             prop_assert_eq!(found, body);
         }
+    }
+
+    #[test]
+    fn a_short_source_takes_little_memory() {
+        let mut reader = Lines::new(&b"one\ntwo\n"[..], 16 << 20);
+        let piece = reader.piece().unwrap().unwrap();
+        assert_eq!(piece, b"one\ntwo\n");
+        assert!(piece.capacity() <= 256 << 10, "{}", piece.capacity());
+        reader.reuse(piece);
+        assert_eq!(reader.piece().unwrap(), None);
     }
 
     #[test]

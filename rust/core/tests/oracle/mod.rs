@@ -1,15 +1,21 @@
 //! What must hold of the parser for any bytes, with `serde_json` as the judge.
 
 use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
 use arrow_array::{Array, RecordBatch};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use unmogrowp_core::limits::Limits;
-use unmogrowp_core::parse::{Context, Parsed, pack, parse};
+use unmogrowp_core::parse::{Context, Parsed, is_nobody, pack, parse};
 use unmogrowp_core::reject::Code;
 use unmogrowp_core::row;
+use unmogrowp_core::schema::at;
 
 /// What events without an id get.
 const MINTED: [u8; 16] = [9; 16];
+
+/// Keys of columns among those that tests use.
+pub(crate) const KNOWN: [&str; 6] =
+    ["event_name", "event_type", "timestamp", "user_id", "device_id", "source"];
 
 pub(crate) fn context() -> Context<'static> {
     // As deep as `serde_json` goes, so that depth is no reason to differ.
@@ -35,6 +41,41 @@ pub(crate) fn check_line(line: &[u8]) {
         }
         assert_eq!(std::str::from_utf8(line).is_err(), ours == Some(Code::InvalidUtf8));
     }
+}
+
+fn label(events: &RecordBatch, column: usize, row: usize) -> Option<String> {
+    let labels = events.column(column).as_dictionary::<Int32Type>();
+    let values = labels.values().as_string::<i32>();
+    labels.key(row).map(|key| values.value(key).to_owned())
+}
+
+fn text(events: &RecordBatch, column: usize, row: usize) -> Option<&str> {
+    let texts = events.column(column).as_string::<i32>();
+    texts.is_valid(row).then(|| texts.value(row))
+}
+
+/// What the columns of a good event must hold, by the standard's own words.
+pub(crate) fn check_columns(event: &Map<String, Value>, events: &RecordBatch, row: usize) {
+    let sent = |key: &str| event.get(key).and_then(Value::as_str);
+    assert_eq!(
+        text(events, at::USER_ID, row),
+        sent("user_id").filter(|id| !is_nobody(id.as_bytes()))
+    );
+    // Empty text means absent.
+    let filled = |key: &str| sent(key).filter(|text| !text.is_empty());
+    assert_eq!(label(events, at::SOURCE, row).as_deref(), filled("source"));
+    let class = filled("event_type").or(sent("event_name"));
+    assert_eq!(label(events, at::EVENT_TYPE, row).as_deref(), class);
+    let properties = event.get("properties").and_then(Value::as_object);
+    let mut expected = properties.cloned().unwrap_or_default();
+    for (key, value) in event {
+        if !KNOWN.contains(&key.as_str()) && key != "properties" {
+            expected.insert(key.clone(), value.clone());
+        }
+    }
+    let found =
+        text(events, at::PROPERTIES, row).map_or(json!({}), |t| serde_json::from_str(t).unwrap());
+    assert_eq!(found, Value::from(expected));
 }
 
 /// Every record is in exactly one table and its place lies in the body.
