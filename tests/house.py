@@ -12,6 +12,28 @@ from unmogrowp.warehouse.attribution import Question, attribution
 from unmogrowp.warehouse.paths import paths
 
 
+def make_durable(intake: _core.Intake, token: int, app: str, body: bytes) -> dict[str, object]:
+    """Send a body and wait for its answer."""
+    intake.submit(
+        token,
+        body,
+        encoding=None,
+        inlet="native",
+        app_id=app,
+        truncate_ip=False,
+        received_at_us=time.time_ns() // 1000,
+    )
+    while not (answers := intake.drain()):
+        assert select.select([intake.fileno()], [], [], 10)[0], "no answer"
+    answer: dict[str, object] = json.loads(answers[0][2])
+    return answer
+
+
+def body_of(events: list[dict[str, object]]) -> bytes:
+    """NDJSON."""
+    return "\n".join(json.dumps(one) for one in events).encode()
+
+
 class House:
     """An intake, a pipeline and a warehouse."""
 
@@ -20,6 +42,7 @@ class House:
         self.warehouse = Warehouse(dsn)
         self.warehouse.migrate()
         self.pipeline = Pipeline.open(self.warehouse, home)
+        self.pipeline.join()
         self.sent: list[dict[str, object]] = []
         self.sent_to: dict[str, list[dict[str, object]]] = {}
         self._intake = _core.Intake(home / "spool")
@@ -29,23 +52,17 @@ class House:
         for app in apps:
             self.pipeline.catalog.create_app(app, app, "USD")
 
-    def send(self, app: str, events: list[dict[str, object]]) -> None:
+    def send(self, app: str, events: list[dict[str, object]], *, is_shipped: bool = True) -> None:
         """Make events durable in the spool and ship them."""
         self._token += 1
-        self._intake.submit(
-            self._token,
-            "\n".join(json.dumps(one) for one in events).encode(),
-            encoding=None,
-            inlet="native",
-            app_id=app,
-            truncate_ip=False,
-            received_at_us=time.time_ns() // 1000,
-        )
-        while not (answers := self._intake.drain()):
-            assert select.select([self._intake.fileno()], [], [], 10)[0], "no answer"
-        assert json.loads(answers[0][2])["stored"] == len(events)
+        answer = make_durable(self._intake, self._token, app, body_of(events))
+        assert answer["stored"] == len(events)
         self.sent += events
         self.sent_to.setdefault(app, []).extend(events)
+        if is_shipped:
+            self.ship()
+
+    def ship(self) -> None:
         while self.pipeline.ship_once():
             pass
 
@@ -57,6 +74,7 @@ class House:
         """As after a kill: what only memory held is gone."""
         self.pipeline.close()
         self.pipeline = Pipeline.open(self.warehouse, self.home)
+        self.pipeline.join()
 
     def credit(self, app: str, model: str = "linear") -> tuple[dict[str | None, float], int]:
         applied = self.pipeline.applied(app)

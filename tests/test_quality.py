@@ -30,12 +30,13 @@ def test_every_conversion_without_a_touch_has_its_cause():
         *(click(0, "twice"), install(1, "twice"), install(2, "twice")),
         *(click(0, "fresh"), install(1, "fresh")),
         *(click(0, "old"), install(16 * DAY, "old")),
+        *(click(0, "half"), install(15 * DAY, "half")),
         click(0, "open"),
     ]
     found = quality_of(rows)
     causes = ("never_touched", "touched_later", "touched_too_early", "touches_consumed")
     assert [getattr(found, cause) for cause in causes] == [1, 1, 1, 1]
-    assert (found.conversions, found.unattributed, found.attributed) == (7, 4, 3)
+    assert (found.conversions, found.unattributed, found.attributed) == (8, 4, 4)
     assert found.held_by_old_touches == 1
     # The later click, the early one and the open one end without a conversion.
     assert found.unconverted == 3

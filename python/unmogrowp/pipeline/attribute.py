@@ -156,7 +156,7 @@ class Attributor:
 
     def _say_changed(self, persons: _core.Batches) -> None:
         """Put who is who from now on where the credit of this round sees it."""
-        token = f"changes-{self._state.next('version')}"
+        token = self._state.token(f"changes-{self._state.next('version')}")
         self._warehouse.insert("changes", _core.native(persons), token)
 
     def _credit_all(self, app: App, rule_version: int) -> None:
@@ -182,7 +182,7 @@ class Attributor:
             opened = self._table(statements.OPENED, known) if whose.is_some else None
             made = _credited(app, touchpoints, opened)
             for table, rows in zip(("credits", "opens"), made, strict=True):
-                token = f"{table}-{labels['version']}-{part}"
+                token = self._state.token(f"{table}-{labels['version']}-{part}")
                 if len(rows):
                     block = _core.native(rows, list(labels.items()))
                     self._warehouse.insert(table, block, token)

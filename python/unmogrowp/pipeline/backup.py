@@ -29,6 +29,7 @@ from unmogrowp import __version__
 from unmogrowp.config import LAYOUT
 from unmogrowp.errors import UnmogrowpError
 from unmogrowp.pipeline.receipt import KEY_FILE
+from unmogrowp.pipeline.state import State
 
 FORMAT = 1
 PREFIX = "backup-"
@@ -143,6 +144,8 @@ def restore(archive: BinaryIO, home: Path) -> Manifest:
     folder = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
     try:
         manifest = _extract(archive, folder)
+        if not (folder / "warehouse").exists():
+            _part(folder)
         with suppress(FileNotFoundError):
             home.rmdir()
         folder.chmod(0o700)
@@ -151,6 +154,13 @@ def restore(archive: BinaryIO, home: Path) -> Manifest:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return manifest
+
+
+def _part(home: Path) -> None:
+    """The warehouse was left where it is, and may know more than what is restored."""
+    state = State(home / "store.db")
+    state.renew()
+    state.close()
 
 
 def _extract(archive: BinaryIO, folder: Path) -> Manifest:

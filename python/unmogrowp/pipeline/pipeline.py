@@ -14,12 +14,20 @@ from unmogrowp.pipeline.attribute import Attributor
 from unmogrowp.pipeline.backup import Staging, remove_leftovers
 from unmogrowp.pipeline.receipt import receipt
 from unmogrowp.pipeline.ship import Shipper
-from unmogrowp.pipeline.state import Applied, State
+from unmogrowp.pipeline.state import JOINED, Applied, State
 from unmogrowp.warehouse import Warehouse, damage, schema
 
 log = logging.getLogger("unmogrowp.pipeline")
 # What an insert of events writes.
 SHIPPED = frozenset({"events", "rejects", *schema.ROLLUPS})
+_CREDITED = " UNION ALL ".join(
+    f"SELECT version, rule_version FROM {t}" for t in ("credits", "opens")
+)
+_NEWEST = (
+    "SELECT max(version) AS version, max(rule_version) AS rule_version, "
+    "(SELECT max(batch_id) FROM events) AS batch_id "
+    f"FROM ({_CREDITED} UNION ALL SELECT version, 0 AS rule_version FROM persons)"
+)
 # Longer than any round takes.
 CATCH_UP_S = 60.0
 
@@ -61,6 +69,29 @@ class Pipeline:
                 self._shipper.ship_again()
             self.warehouse.rebuild_rollups()
         damage.remove(self.warehouse, parts)
+
+    def join(self) -> None:
+        """Make sure that what a memory counts from now on is newer than all in the warehouse.
+
+        On a server the warehouse may have been filled from a data directory that is lost, or from
+        this one after the moment it was restored to. In that case the events that were about to be
+        shipped then are in the roll-ups already, and those are made anew.
+
+        Raises:
+            SinkBusy: The warehouse fails for now.
+        """
+        if self._state.counter(JOINED):
+            return
+        (found,) = self.warehouse.rows(_NEWEST)
+        for name in ("version", "rule_version"):
+            self._state.raise_counter(name, int(str(found[name])))
+        self._state.raise_batch_id(int(str(found["batch_id"])))
+        if self._state.last_batch() is not None and not self.warehouse.is_embedded:
+            with self._shipping:
+                while self._shipper.ship_once():
+                    pass
+            self.warehouse.rebuild_rollups()
+        self._state.set_counter(JOINED, 1)
 
     def check(self) -> bool:
         """Make sure that what merges wrote is whole: their sources are there for some minutes.

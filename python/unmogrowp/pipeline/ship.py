@@ -65,6 +65,7 @@ class Shipper:
         token = "{}.{}-{}.{}".format(*bounds.first, *bounds.last)
         if repairs := self._state.counter("repairs"):
             token = f"{token}~{repairs}"
+        token = self._state.token(token)
         for table, suffix, block in load.blocks:
             self._warehouse.insert(table, block, f"{token}-{suffix}")
         self._warehouse.check()

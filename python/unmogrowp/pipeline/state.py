@@ -5,12 +5,17 @@ rows under the same token.
 """
 
 import json
+import secrets
 import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 Position = tuple[int, int]
+
+ORIGIN_BITS = 62
+# Whether its numbers are known to be larger than those in the warehouse.
+JOINED = "joined"
 
 SCHEMA = """
 create table if not exists batches (
@@ -57,11 +62,29 @@ class State:
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
         self._db.executescript(SCHEMA)
+        # One of before there were origins goes on under the names it used.
+        is_new = self._run("select exists (select 1 from counters)").fetchone() == (0,)
+        if self.origin is None:
+            self._begin(secrets.randbits(ORIGIN_BITS) if is_new else 0, is_joined=not is_new)
 
     def close(self) -> None:
         """Let the file go."""
         with self._lock:
             self._db.close()
+
+    @property
+    def origin(self) -> int | None:
+        """What no other memory has, in which the same numbers mean something else."""
+        row = self._run("select value from counters where name = 'origin'").fetchone()
+        return int(row[0]) if row else None
+
+    def renew(self) -> None:
+        """Become a memory of its own, as a copy has to: the warehouse may be further than it."""
+        self._begin(secrets.randbits(ORIGIN_BITS), is_joined=False)
+
+    def token(self, name: str) -> str:
+        """The name of an insert, for the warehouse to know it by; no other memory has the same."""
+        return f"{self.origin:x}.{name}" if self.origin else name
 
     def open_batch(self) -> Bounds | None:
         """The batch whose insert was begun and not finished."""
@@ -90,6 +113,16 @@ class State:
         row = self._run("select value from counters where name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
+    def raise_batch_id(self, least: int) -> None:
+        """The ids of batches from now on are larger than `least`."""
+        known = "select 1 from sqlite_sequence where name = 'batches'"
+        self._run(f"insert into sqlite_sequence select 'batches', 0 where not exists ({known})")
+        self._run("update sqlite_sequence set seq = max(seq, ?) where name = 'batches'", (least,))
+
+    def raise_counter(self, name: str, least: int) -> None:
+        """A number becomes at least so large."""
+        self.set_counter(name, max(least, self.counter(name)))
+
     def set_counter(self, name: str, value: int) -> None:
         """Remember a number."""
         self._run(
@@ -100,9 +133,12 @@ class State:
 
     def next(self, name: str) -> int:
         """A number larger than every one before."""
-        value = self.counter(name) + 1
-        self.set_counter(name, value)
-        return value
+        row = self._run(
+            "insert into counters values (?, 1)"
+            " on conflict (name) do update set value = value + 1 returning value",
+            (name,),
+        ).fetchone()
+        return int(row[0])
 
     def applied(self, app_id: str) -> Applied | None:
         """The settings an app's credits rest on."""
@@ -117,6 +153,10 @@ class State:
             " settings = excluded.settings, rule_version = excluded.rule_version",
             (app_id, applied.settings, applied.rule_version),
         )
+
+    def _begin(self, origin: int, *, is_joined: bool) -> None:
+        self.set_counter("origin", origin)
+        self.set_counter(JOINED, int(is_joined))
 
     def _bounds(self, rest: str) -> Bounds | None:
         columns = "id, first_segment, first_offset, last_segment, last_offset"

@@ -126,6 +126,7 @@ class Store:
         pipeline = Pipeline.open(self._warehouse, self._home)
         try:
             pipeline.repair()
+            pipeline.join()
         except BaseException:
             pipeline.close()
             raise
