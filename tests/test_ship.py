@@ -16,7 +16,7 @@ from house import body_of, make_durable
 from stored import count, event
 from unmogrowp.pipeline import ship
 from unmogrowp.pipeline.ship import Shipper
-from unmogrowp.pipeline.state import Applied, State
+from unmogrowp.pipeline.state import JOINED, SCHEMA, Applied, State
 from unmogrowp.warehouse import Warehouse
 
 pytestmark = pytest.mark.service
@@ -191,6 +191,29 @@ def test_what_was_made_ahead_of_another_batch_is_made_anew(
     other.close()
     assert dock.ship() == 2
     assert dock.stored() == 4
+
+
+def test_a_memory_of_before_there_were_origins_goes_on_under_its_names(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with sqlite3.connect(path) as memory:
+        memory.executescript(SCHEMA)
+        memory.execute("insert into counters values ('version', 7)")
+    old = State(path)
+    assert (old.origin, old.token("a-1"), old.counter(JOINED)) == (0, "a-1", 1)
+    old.renew()
+    assert (old.token("a-1"), old.counter(JOINED)) == (f"{old.origin:x}.a-1", 0)
+    assert old.counter("version") == 7
+    new = State(tmp_path / "new.db")
+    assert new.origin not in {0, old.origin}
+    old.raise_counter("version", 5)
+    new.raise_counter("version", 5)
+    assert [old.next("version"), new.next("version")] == [8, 6]
+    for state in (old, new):
+        state.raise_batch_id(41)
+        assert state.begin_batch((1, 64), (1, 100)).id == 42
+        state.raise_batch_id(3)
+        assert state.begin_batch((1, 100), (1, 200)).id == 43
+        state.close()
 
 
 def test_the_memory_of_the_pipeline(tmp_path: Path) -> None:
