@@ -128,6 +128,25 @@ def test_a_batch_in_doubt_is_inserted_by_its_own_bounds(dock: Dock) -> None:
     assert dock.stored() == 6
 
 
+def test_all_is_what_is_durable_now_and_in_many_batches(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship, "ROWS_MAX", 1)
+    dock.shipper.ship_all()
+    for hour in range(3):
+        dock.send(event("open", hour))
+    late = iter(range(3, 6))
+    once = dock.shipper.ship_once
+
+    def meanwhile() -> bool:
+        dock.send(event("open", next(late)))
+        return once()
+
+    monkeypatch.setattr(dock.shipper, "ship_once", meanwhile)
+    dock.shipper.ship_all()
+    assert (dock.stored(), next(late, None)) == (3, None)
+
+
 def test_an_insert_that_was_not_noted_stores_nothing_again(dock: Dock) -> None:
     dock.send(event("open", 1), event("open", 24 * 40), {"event_name": 5})
     for _ in range(3):

@@ -88,8 +88,7 @@ class Pipeline:
         self._state.raise_batch_id(int(str(found["batch_id"])))
         if self._state.last_batch() is not None and not self.warehouse.is_embedded:
             with self._shipping:
-                while self._shipper.ship_once():
-                    pass
+                self._shipper.ship_all()
             self.warehouse.rebuild_rollups()
         self._state.set_counter(JOINED, 1)
 

@@ -12,6 +12,8 @@ ROWS_MAX = 100_000
 BYTES_MAX = 64 << 20
 # With less than that waiting, a batch made ahead would only be a small one.
 AHEAD_BYTES_MIN = 16 << 20
+# Before everything.
+NOWHERE: Position = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,12 @@ class Shipper:
         self._reader.confirm(bounds.last)
         return True
 
+    def ship_all(self) -> None:
+        """Insert all that is durable by now, however much comes meanwhile."""
+        upto = self._reader.durable() or NOWHERE
+        while self._shipped() < upto and self.ship_once():
+            pass
+
     def ship_again(self) -> None:
         """Insert the batch in doubt anew, whatever came of it: the tokens used so far are void."""
         self._state.next("repairs")
@@ -81,12 +89,15 @@ class Shipper:
 
     def lag_bytes(self) -> int:
         """Bytes of the spool that are not in the warehouse yet."""
-        last = self._state.last_batch()
-        return self._bytes_after(last.last if last else (0, 0))
+        return self._bytes_after(self._shipped())
 
     def close(self) -> None:
         """End the thread that reads ahead."""
         self._helper.shutdown()
+
+    def _shipped(self) -> Position:
+        last = self._state.last_batch()
+        return last.last if last is not None else NOWHERE
 
     def _bytes_after(self, position: Position) -> int:
         durable = self._reader.durable()

@@ -104,9 +104,11 @@ impl Segment {
         let path = path(dir, number);
         let handle = disk.open(&path, how).attempt("open", &path)?;
         let mut bytes = [0; HEAD_BYTES];
-        handle.read_at(&mut bytes, 0).attempt("read", &path)?;
+        let read = handle.read_at(&mut bytes, 0).attempt("read", &path)?;
         match Head::decode(&bytes).or_else(|| mended(&bytes)) {
             Some(head) if head.number == number => Ok(Some(Self { head, path, handle })),
+            // Its owner may be about to write it, and more, before the next look.
+            _ if read < bytes.len() => Ok(None),
             // Frames are written after the header is durable: without frames nothing is lost.
             _ if handle.size().attempt("measure", &path)? <= SEGMENT_HEADER_BYTES => Ok(None),
             _ => Err(SpoolError::Header { path }),
