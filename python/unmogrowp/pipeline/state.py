@@ -14,6 +14,7 @@ from pathlib import Path
 Position = tuple[int, int]
 
 ORIGIN_BITS = 62
+KNOWS_ANYTHING = "select exists (select 1 from counters union all select 1 from batches)"
 # Whether its numbers are known to be larger than those in the warehouse.
 JOINED = "joined"
 
@@ -63,9 +64,9 @@ class State:
         self._db.execute("pragma synchronous = full")
         self._db.executescript(SCHEMA)
         # One of before there were origins goes on under the names it used.
-        is_new = self._run("select exists (select 1 from counters)").fetchone() == (0,)
         if self.origin is None:
-            self._begin(secrets.randbits(ORIGIN_BITS) if is_new else 0, is_joined=not is_new)
+            is_old = self._run(KNOWS_ANYTHING).fetchone() == (1,)
+            self._begin(0 if is_old else secrets.randbits(ORIGIN_BITS), is_joined=is_old)
 
     def close(self) -> None:
         """Let the file go."""
