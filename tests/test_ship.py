@@ -2,6 +2,7 @@
 
 import itertools
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,6 +148,26 @@ def test_all_is_what_is_durable_now_and_in_many_batches(
     assert (dock.stored(), next(late, None)) == (3, None)
 
 
+def test_rows_have_the_id_of_their_batch_where_ids_were_raised(dock: Dock) -> None:
+    dock.state.raise_batch_id(41)
+    dock.send(event("open", 1))
+    dock.ship()
+    done = dock.state.last_batch()
+    assert done is not None
+    query = "SELECT batch_id FROM events WHERE app_id = {app:String}"
+    assert dock.warehouse.rows(query, {"app": dock.app}) == [{"batch_id": 42}]
+    assert done.id == 42
+
+
+def test_something_waits_behind_a_segment_that_is_gone(dock: Dock) -> None:
+    for hour in range(9):
+        dock.send(event("open", hour))
+    dock.state.finish_batch(dock.state.begin_batch((1, 64), (1, 10**6)))
+    for path in sorted(dock.spool.glob("*.segment"))[:-1]:
+        path.unlink()
+    assert dock.shipper.lag_bytes() == 1
+
+
 def test_an_insert_that_was_not_noted_stores_nothing_again(dock: Dock) -> None:
     dock.send(event("open", 1), event("open", 24 * 40), {"event_name": 5})
     for _ in range(3):
@@ -179,10 +200,12 @@ def test_what_is_made_ahead_is_what_would_have_been_made(
     for hour in range(7):
         dock.send(event("open", hour), event("open", hour + 0.5))
     made: list[int] = []
+    threads: set[str] = set()
     after = Shipper._after
 
     def counted(self: Shipper, position: tuple[int, int] | None, batch_id: int) -> object:
         made.append(batch_id)
+        threads.add(threading.current_thread().name)
         return after(self, position, batch_id)
 
     monkeypatch.setattr(Shipper, "_after", counted)
@@ -194,6 +217,8 @@ def test_what_is_made_ahead_is_what_would_have_been_made(
     # Each was made once, ahead or not; behind the last there was nothing.
     assert sorted(made)[:8] == list(range(1, 9))
     assert set(made[8:]) <= {8}
+    is_ahead = any(name.startswith("ship-ahead") for name in threads)
+    assert is_ahead == (ahead_bytes_min < 10**9)
 
 
 def test_what_was_made_ahead_of_another_batch_is_made_anew(
