@@ -1,4 +1,4 @@
-//! Our parser beside `serde_json` on damaged lines, thousands to a body: which are refused, and
+//! Our parser beside `serde_json` on damaged lines, a thousand to a body: which are refused, and
 //! every value of those that are not.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test ends so")]
@@ -15,7 +15,7 @@ use unmogrowp_core::schema::COLUMNS;
 mod oracle;
 use oracle::{KNOWN, check_columns, context};
 
-/// Lines of one body. Each has a reader of its own state, so that what one leaves behind shows.
+/// Lines of one body, all read by one reader, so that what a line leaves behind shows.
 const BODY_LINES: u64 = 1_000;
 
 /// Random numbers from a seed (the generator `SplitMix64`).
