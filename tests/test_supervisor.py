@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from serving import CLI, Server, event, ndjson, serving, until
-from unmogrowp.server.supervisor import MEMORY
 
 pytestmark = pytest.mark.service
 
@@ -52,19 +51,6 @@ def test_a_new_server_starts_after_the_supervisor_was_killed(tmp_path: Path) -> 
         # The children of the killed one are still ending.
         server.start()
         assert server.post(ndjson([event(1)])).json()["duplicate"] == 1
-
-
-def test_children_keep_memory_as_they_are_told(tmp_path: Path) -> None:
-    own = {"MALLOC_TRIM_THRESHOLD_": "1000000"}
-    server = Server(tmp_path / "data", env=own).start()
-    try:
-        for name in ("ingest", "store"):
-            (child,) = server.children(f"unmogrowp.server.{name}")
-            words = Path(f"/proc/{child}/environ").read_bytes().decode().split("\0")
-            found = dict(word.split("=", 1) for word in words if word.startswith("MALLOC_"))
-            assert found == {**MEMORY, **own}
-    finally:
-        server.stop()
 
 
 def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:

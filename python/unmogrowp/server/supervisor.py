@@ -33,9 +33,6 @@ STOP_WAIT_S = 8.5
 STORE_STOP_S = 5.0
 BACKOFF_MAX_S = 5.0
 STEADY_S = 10.0
-# The C library gives blocks back to the system that the next request needs again, until it has
-# seen larger ones. What somebody set already stays.
-MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
 ROLES = {"all": ("store", "ingest"), "ingest": ("ingest",), "store": ("store",)}
 
 
@@ -93,10 +90,7 @@ class Keeper:
     def _run(self) -> None:
         command = [sys.executable, "-m", f"unmogrowp.server.{self.name}"]
         process = subprocess.Popen(  # noqa: S603 - our own module
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**MEMORY, **os.environ},
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._process = process
         if self._stopping.is_set():

@@ -13,6 +13,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use unmogrowp_core::journey::Effort;
 
+use crate::memory::keep_freed;
+
 pyo3::import_exception!(unmogrowp.errors, InternalError);
 
 /// Entrance for calls that do work.
@@ -44,6 +46,7 @@ impl Door for Python<'_> {
         T: Send,
         E: Send + Into<PyErr>,
     {
+        keep_freed();
         match self.detach(|| catch_unwind(AssertUnwindSafe(work))) {
             Ok(result) => result.map_err(Into::into),
             Err(panic) => Err(internal(panic.as_ref())),
@@ -56,6 +59,7 @@ impl Door for Python<'_> {
         T: Send + 'static,
         E: Send + Into<PyErr> + 'static,
     {
+        keep_freed();
         let stop = Arc::new(AtomicBool::new(false));
         let heard = stop.clone();
         let (answer, mut answers) = sync_channel(1);

@@ -12,6 +12,7 @@ mod inlets;
 mod intake;
 mod journeys;
 mod listener;
+mod memory;
 mod pieces;
 mod schema;
 mod seal;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow_buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
@@ -195,9 +196,14 @@ impl Columns {
     pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
         let rows = self.rows();
         let mut arrays = Vec::with_capacity(WIDTH);
+        let mut blanks = Blanks { rows, made: Vec::new() };
         let nulls = self.validity.finish();
         for ((builder, column), nulls) in self.builders.into_iter().zip(&COLUMNS).zip(nulls) {
-            arrays.push(builder.finish(column.kind, rows, nulls)?);
+            arrays.push(if rows > 0 && builder.is_empty() {
+                blanks.of(column.kind)
+            } else {
+                builder.finish(column.kind, rows, nulls)?
+            });
         }
         RecordBatch::try_new(schema::arrow(), arrays)
     }
@@ -214,7 +220,35 @@ pub(crate) fn extend<T: Copy + Default>(values: &mut Vec<T>, rows: Rows, block: 
     }
 }
 
+/// Columns without a value: those of one kind share their memory, zeros that most machines give for
+/// nothing.
+struct Blanks {
+    rows: usize,
+    made: Vec<(Kind, ArrayRef)>,
+}
+
+impl Blanks {
+    fn of(&mut self, kind: Kind) -> ArrayRef {
+        if let Some((_, array)) = self.made.iter().find(|(made, _)| *made == kind) {
+            return Arc::clone(array);
+        }
+        let array = new_null_array(&kind.arrow(), self.rows);
+        self.made.push((kind, Arc::clone(&array)));
+        array
+    }
+}
+
 impl Builder {
+    /// Whether no row has a value.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Fixed(values) => values.is_empty(),
+            Self::Int(values) => values.is_empty(),
+            Self::Text(values) => values.len() == 0,
+            Self::Label(labels) => labels.is_empty(),
+        }
+    }
+
     fn finish(
         self,
         kind: Kind,

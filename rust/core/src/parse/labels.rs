@@ -296,6 +296,11 @@ impl Labels {
         }
     }
 
+    /// Whether no row has a value.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.len() == 0
+    }
+
     pub(crate) fn finish(
         mut self,
         rows: usize,
