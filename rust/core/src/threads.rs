@@ -1,6 +1,23 @@
-//! The same work by several threads.
+//! Work by several threads.
 
 use std::thread;
+
+/// What two different works make: the second by a thread of its own, if there is more than one.
+///
+/// A panic in either goes on here.
+pub(crate) fn both<A, B: Send>(
+    threads: usize,
+    first: impl FnOnce() -> A,
+    second: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if threads < 2 {
+        return (first(), second());
+    }
+    thread::scope(|scope| {
+        let second = scope.spawn(second);
+        (first(), joined(second))
+    })
+}
 
 /// What each part of some work makes, in order: this thread does the first, the others one each.
 ///
@@ -13,10 +30,13 @@ pub(crate) fn side_by_side<T: Send>(
     thread::scope(|scope| {
         let others: Vec<_> = works.map(|work| scope.spawn(work)).collect();
         let own = first();
-        let joined = |other: thread::ScopedJoinHandle<'_, T>| match other.join() {
-            Ok(made) => made,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
         std::iter::once(own).chain(others.into_iter().map(joined)).collect()
     })
+}
+
+fn joined<T>(other: thread::ScopedJoinHandle<'_, T>) -> T {
+    match other.join() {
+        Ok(made) => made,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
 }

@@ -7,11 +7,13 @@ use std::borrow::Cow;
 
 use arrow_array::{Array, BooleanArray, RecordBatch};
 
-use super::{CohortSettings, Person, Report, Start};
+use super::CohortSettings;
+use super::person::{LastTouch, Seen, Start};
+use super::report::Report;
 use crate::column::{Bytes, Interner, NULL, TableError, booleans, find, micros, narrow, times};
 use crate::identity::{NOBODY, Named, Uuid, Uuids};
 use crate::journey::Effort;
-use crate::threads::side_by_side;
+use crate::threads::{both, side_by_side};
 
 const ROLE: &str = "what is stored for cohorts";
 
@@ -46,9 +48,9 @@ struct Earning {
 /// not have to wait behind it.
 pub struct Crowd {
     named: Named,
-    /// By number of an identity that of its person among `people`, [`NULL`] if that never started.
+    /// By number of an identity that of its person among `starts`, [`NULL`] if that never started.
     numbers: Vec<u32>,
-    people: Vec<Person>,
+    starts: Vec<Start>,
     days: Vec<Day>,
     newest: i64,
 }
@@ -70,10 +72,9 @@ impl Crowd {
             }
         }
         let (numbers, count) = numbered(&named, &mut days);
-        let none = Start { row: 0, time: i64::MAX, is_install: false };
-        let people = vec![Person::new(none); count];
+        let starts = vec![Start::NONE; count];
         let newest = days.iter().map(|day| day.last).max().unwrap_or(i64::MIN);
-        let mut crowd = Self { named, numbers, people, days, newest };
+        let mut crowd = Self { named, numbers, starts, days, newest };
         crowd.start(active)?;
         Ok(crowd)
     }
@@ -89,40 +90,60 @@ impl Crowd {
         settings: CohortSettings<'_>,
         effort: Effort<'_>,
     ) -> Result<(RecordBatch, bool), TableError> {
-        let (mut people, mut newest) = (self.people.clone(), self.newest);
-        let mut by_names = Interner::default();
-        for (batch, whose) in stored.touches.iter().zip(self.whose(stored.touches, effort)?) {
-            let touches = Touches { batch, whose: &whose };
-            newest = newest.max(touches.tell(&mut people, settings, &mut by_names)?);
-        }
+        let (seen, told) =
+            both(effort.threads, || self.seen(settings), || self.told(&stored, settings, effort));
+        let Told { touches, by_names, newest } = told?;
         effort.go_on()?;
         let mut currency_names = Interner::default();
-        let mut earnings = Vec::new();
+        let mut alone = Vec::new();
+        for batch in stored.alone {
+            alone.extend(earned(batch, &mut currency_names)?);
+        }
+        let newest = alone.iter().map(|earning| earning.time).fold(newest, i64::max);
+        let cohorts = touches.iter().map(LastTouch::cohort).collect();
+        let mut report = Report::new(&seen, newest, cohorts);
         for batch in stored.earned {
             let whose = self.people_of(batch)?;
-            earnings.extend(whose.into_iter().zip(earned(batch, &mut currency_names)?));
-        }
-        for batch in stored.alone {
-            for earning in earned(batch, &mut currency_names)? {
-                let start = Start { row: 0, time: earning.time, is_install: false };
-                newest = newest.max(start.time);
-                earnings.push((narrow(people.len()), earning));
-                people.push(Person::new(start));
+            for (person, earning) in whose.into_iter().zip(earned(batch, &mut currency_names)?) {
+                if let Some(amount) = earning.amount {
+                    report.earned(person, earning.time, amount);
+                }
             }
         }
-        let users = people.iter().map(|person| (person.start, person.cohort())).collect();
-        let mut report = Report::new(settings, newest, users);
-        for day in &self.days {
-            report.event(day.person, day.first, None);
-            if day.last != day.first {
-                report.event(day.person, day.last, None);
-            }
+        for Earning { time, amount } in alone {
+            report.alone(time, amount);
         }
-        for (person, earning) in earnings {
-            report.event(person, earning.time, earning.amount);
-        }
-        let is_tied = people.iter().any(|person| person.touch.is_tied);
+        let is_tied = touches.iter().any(|touch| touch.is_tied);
         Ok((report.table(settings.by, &by_names, &currency_names)?, is_tied))
+    }
+
+    fn seen<'a>(&'a self, settings: CohortSettings<'a>) -> Seen<'a> {
+        let mut seen = Seen::new(settings, &self.starts);
+        for day in &self.days {
+            seen.event(day.person, day.first);
+            if day.last != day.first {
+                seen.event(day.person, day.last);
+            }
+        }
+        seen
+    }
+
+    /// Everybody's last touch.
+    fn told(
+        &self,
+        stored: &Stored<'_>,
+        settings: CohortSettings<'_>,
+        effort: Effort<'_>,
+    ) -> Result<Told, TableError> {
+        let mut told = Told {
+            touches: vec![LastTouch::NONE; self.starts.len()],
+            by_names: Interner::default(),
+            newest: self.newest,
+        };
+        for (batch, whose) in stored.touches.iter().zip(self.whose(stored.touches, effort)?) {
+            told.tell(batch, &whose, &self.starts, settings)?;
+        }
+        Ok(told)
     }
 
     fn start(&mut self, active: &[RecordBatch]) -> Result<(), TableError> {
@@ -134,7 +155,7 @@ impl Crowd {
                 let is_install = has_installed.value(row);
                 let time = if is_install { installs[row] } else { day.first };
                 let start = Start { row: 0, time, is_install };
-                self.people[day.person as usize].start.take(start);
+                self.starts[day.person as usize].take(start);
             }
         }
         Ok(())
@@ -164,29 +185,35 @@ impl Crowd {
     }
 }
 
-/// Touches, and by row whose they are.
-struct Touches<'a> {
-    batch: &'a RecordBatch,
-    whose: &'a [u32],
+/// What touches say.
+struct Told {
+    /// By person.
+    touches: Vec<LastTouch>,
+    by_names: Interner,
+    /// When the last event of all was.
+    newest: i64,
 }
 
-impl Touches<'_> {
-    /// Tell people of their touches; when the newest was.
+impl Told {
+    /// Touches, and by row whose they are.
     fn tell(
-        &self,
-        people: &mut [Person],
+        &mut self,
+        batch: &RecordBatch,
+        whose: &[u32],
+        starts: &[Start],
         settings: CohortSettings<'_>,
-        by_names: &mut Interner,
-    ) -> Result<i64, TableError> {
-        let times = moments(self.batch, "timestamp")?;
-        let views = flags(self.batch, "is_view")?;
-        let values = by_names.column(&text(self.batch, settings.by)?, self.batch.num_rows());
-        for (row, person) in self.whose.iter().enumerate() {
-            if let Some(person) = people.get_mut(*person as usize) {
-                person.touch(times[row], views.value(row), values[row], settings.settings);
+    ) -> Result<(), TableError> {
+        let times = moments(batch, "timestamp")?;
+        let views = flags(batch, "is_view")?;
+        let values = self.by_names.column(&text(batch, settings.by)?, batch.num_rows());
+        for (row, person) in whose.iter().enumerate() {
+            let Some(start) = starts.get(*person as usize) else { continue };
+            if start.reaches(times[row], views.value(row), settings.settings) {
+                self.touches[*person as usize].take(times[row], values[row]);
             }
         }
-        Ok(times.iter().copied().max().unwrap_or(i64::MIN))
+        self.newest = times.iter().copied().fold(self.newest, i64::max);
+        Ok(())
     }
 }
 
