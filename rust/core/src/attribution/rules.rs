@@ -114,3 +114,42 @@ pub(super) fn by_channel(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{by_channel, position_based};
+    use crate::journey::Touch;
+
+    fn shares(channels: &[u32], worth: impl Fn(Option<u32>) -> f64) -> Vec<f64> {
+        let touches: Vec<Touch> =
+            channels.iter().map(|number| Touch::of_channel(Some(*number))).collect();
+        let mut weights = vec![0.0; touches.len()];
+        by_channel(&touches, worth, &mut weights);
+        weights
+    }
+
+    #[test]
+    fn a_channel_earns_what_it_is_worth_over_all_its_touches() {
+        let worth = |channel: Option<u32>| if channel == Some(7) { 3.0 } else { 1.0 };
+        assert_eq!(shares(&[7, 2, 7], worth), [0.375, 0.25, 0.375]);
+        assert_eq!(shares(&[2, 2, 2, 2], worth), [0.25; 4]);
+    }
+
+    #[test]
+    fn channels_that_are_worth_nothing_are_alike() {
+        assert_eq!(shares(&[1, 2, 1], |_| 0.0), [0.25, 0.5, 0.25]);
+        assert_eq!(shares(&[1, 2, 3, 3], |_| 0.0), [1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0, 1.0 / 6.0]);
+    }
+
+    #[test]
+    fn two_ends_share_as_they_weigh() {
+        let ends = |first: f64, last: f64| {
+            let mut weights = vec![9.0; 2];
+            position_based(first, last, &mut weights);
+            weights
+        };
+        assert_eq!(ends(0.3, 0.1), [0.3 / (0.3 + 0.1), 0.1 / (0.3 + 0.1)]);
+        assert_eq!(ends(0.4, 0.4), [0.5, 0.5]);
+        assert_eq!(ends(0.0, 0.0), [0.5, 0.5]);
+    }
+}

@@ -535,6 +535,108 @@ mod tests {
         }
     }
 
+    /// A conversion, or a touch of a channel.
+    type Deed = (u64, i64, Option<u32>);
+
+    /// By person, in any order: times and channels of touches; number, time and touches of each
+    /// conversion.
+    type Story = (Vec<(i64, Option<u32>)>, Vec<(u32, i64, u32, u32)>);
+
+    /// What so many threads file, each with numbers of its own for channels and conversions.
+    fn filed_by<W: Word>(deeds: &[Deed], threads: usize) -> Filed<u64, W> {
+        let times = || deeds.iter().map(|(_, time, _)| *time);
+        let layout = Layout::new(times().min().unwrap(), times().max().unwrap());
+        let mut all = Filed::new(2, layout);
+        let mut first_conversion = 0;
+        for part in deeds.chunks(deeds.len().div_ceil(threads)) {
+            let mut filing = Filing::new(2, layout);
+            let (mut channels, mut conversions) = (Vec::new(), 0);
+            for (person, time, channel) in part {
+                let tag = match channel {
+                    None => {
+                        conversions += 1;
+                        Tag::new(true, conversions - 1)
+                    }
+                    Some(channel) => {
+                        let known = channels.iter().position(|known| known == channel);
+                        Tag::touch(narrow(known.unwrap_or_else(|| {
+                            channels.push(*channel);
+                            channels.len() - 1
+                        })))
+                    }
+                };
+                filing.push(person.mixed(), Step { time: *time, row: 0, tag }).unwrap();
+            }
+            all.add(filing, first_conversion, channels).unwrap();
+            first_conversion += conversions;
+        }
+        all
+    }
+
+    fn stories<W: Word>(rows: &Filed<u64, W>) -> Vec<Story> {
+        let mut walk = Walk::new(&[], &Lens::new(Settings::default(), false), Policy::Partition);
+        let (mut drawers, mut stories) = (0..rows.drawer_count(), Vec::new());
+        rows.each(Who::All, &mut || drawers.next(), &mut walk, &mut |person| {
+            let touches = person.touches.iter().map(|t| (t.time(), t.channel()));
+            let spans = person.spans.iter().map(|s| (s.index, s.time, s.start, s.stop));
+            stories.push((touches.collect(), spans.collect()));
+        });
+        stories.sort_unstable();
+        stories
+    }
+
+    proptest! {
+        #[test]
+        fn threads_file_what_one_would(
+            deeds in prop::collection::vec(
+                (0..6_u64, -3..3_i64, prop::option::of(0..5_u32)), 1..80,
+            ),
+            threads in 2..5_usize,
+        ) {
+            // Numbers of channels are given in order of appearance.
+            let mut order = Vec::new();
+            for channel in deeds.iter().filter_map(|(.., channel)| *channel) {
+                if !order.contains(&channel) {
+                    order.push(channel);
+                }
+            }
+            let number = |channel: u32| narrow(order.iter().position(|c| *c == channel).unwrap());
+            let deeds: Vec<Deed> = deeds
+                .into_iter()
+                .map(|(person, time, channel)| (person, time, channel.map(number)))
+                .collect();
+            let alone = stories(&filed_by::<Wide>(&deeds, 1));
+            prop_assert_eq!(stories(&filed_by::<Wide>(&deeds, threads)), alone.clone());
+            prop_assert_eq!(stories(&filed_by::<Narrow>(&deeds, threads)), alone);
+        }
+    }
+
+    #[test]
+    fn what_is_filed_row_by_row_is_there_and_counted() {
+        let rows = [(3, 5, false), (1, -2, true), (3, 4, false)];
+        let mut filing = Filing::for_rows(rows.len());
+        for (person, time, is_view) in rows {
+            let mut tag = Tag::touch(u32::try_from(person).unwrap());
+            tag.set_view(is_view);
+            filing.file(person, Step { time, row: 0, tag });
+        }
+        filing.file(1, Step { time: 9, row: 0, tag: Tag::new(true, 0) });
+        let mut filed = filing.filed();
+        assert_eq!(found(&filed), Rows::from([(1, vec![(-2, 1)]), (3, vec![(4, 3), (5, 3)])]));
+        let told =
+            |extent: Extent| (extent.touches, extent.has_views, extent.first_us, extent.last_us);
+        assert_eq!(told(filed.extent()), (3, true, -2, 9));
+        filed.extend(Extent { touches: 4, has_views: false, first_us: -7, last_us: 8 });
+        assert_eq!(told(filed.extent()), (7, true, -7, 9));
+    }
+
+    #[test]
+    fn a_row_without_views_has_none() {
+        let mut filing = Filing::for_rows(1);
+        filing.file(1, Step { time: 0, row: 0, tag: Tag::touch(0) });
+        assert!(!filing.filed().extent().has_views);
+    }
+
     #[test]
     fn many_drawers_lose_nobody() {
         for shift in [0, 20, 44] {

@@ -159,8 +159,14 @@ fn by_value<'a, K: Key>(
 mod tests {
     use std::collections::BTreeSet;
 
+    use std::sync::Arc;
+
     use arrow_array::types::Int8Type;
-    use arrow_array::{DictionaryArray, StringArray, StringViewArray};
+    use arrow_array::{
+        ArrayRef, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int8Array, Int16Array,
+        Int32Array, Int64Array, StringArray, StringViewArray, UInt8Array, UInt16Array, UInt32Array,
+        UInt64Array,
+    };
 
     use super::*;
 
@@ -183,5 +189,52 @@ mod tests {
         assert_eq!(digests.of(&keyed), expected);
         assert_eq!(expected[0], expected[2]);
         assert_ne!(expected[0], expected[1]);
+    }
+
+    #[test]
+    fn a_number_is_the_same_person_in_every_width() {
+        let values: ArrayRef = Arc::new(Int32Array::from(vec![3, 0, 117]));
+        let dictionary = DictionaryArray::<Int8Type>::new(vec![0, 1, 2, 0].into(), values);
+        let arrays: [ArrayRef; 9] = [
+            Arc::new(Int8Array::from(vec![3, 0, 117, 3])),
+            Arc::new(Int16Array::from(vec![3, 0, 117, 3])),
+            Arc::new(Int32Array::from(vec![3, 0, 117, 3])),
+            Arc::new(Int64Array::from(vec![3, 0, 117, 3])),
+            Arc::new(UInt8Array::from(vec![3, 0, 117, 3])),
+            Arc::new(UInt16Array::from(vec![3, 0, 117, 3])),
+            Arc::new(UInt32Array::from(vec![3, 0, 117, 3])),
+            Arc::new(UInt64Array::from(vec![3, 0, 117, 3])),
+            Arc::new(dictionary),
+        ];
+        for array in arrays {
+            assert_eq!(PersonKind::of(&array, "user").unwrap(), PersonKind::Integer);
+            assert_eq!(*Integers.of(&array), [3, 0, 117, 3], "{}", array.data_type());
+        }
+        assert_eq!(*Integers.of(&Int8Array::from(vec![-1])), [u64::MAX]);
+    }
+
+    #[test]
+    fn only_what_names_somebody_is_taken() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+        let keyed: ArrayRef = Arc::new(DictionaryArray::<Int8Type>::new(vec![0].into(), texts));
+        assert_eq!(PersonKind::of(&keyed, "user").unwrap(), PersonKind::Bytes);
+        assert!(PersonKind::of(&Float64Array::from(vec![1.0]), "user").is_err());
+    }
+
+    #[test]
+    fn a_null_is_named_by_its_row_among_all() {
+        let array = Int64Array::from(vec![Some(1), None]);
+        let refused = Integers.keys(&array, "user", 40).unwrap_err();
+        assert!(matches!(refused, TableError::Null { row: 41, .. }), "{refused}");
+    }
+
+    #[test]
+    fn sixteen_bytes_are_their_own_key() {
+        let ids = [[7_u8; 16], [0; 16], *b"abcdefghABCDEFGH"];
+        let array = FixedSizeBinaryArray::try_from_iter(ids.iter()).unwrap();
+        let halves = |id: &[u8; 16]| {
+            [&id[..8], &id[8..]].map(|half| u64::from_le_bytes(half.try_into().unwrap()))
+        };
+        assert_eq!(*Digests::new(7).of(&array), ids.map(|id| Digest(halves(&id))));
     }
 }
