@@ -15,7 +15,9 @@ from clickhouse_over_http import clickhouse
 from house import House
 from serving import event
 from unmogrowp.errors import SinkBusy, SinkRefused
+from unmogrowp.pipeline import attribute
 from unmogrowp.pipeline.state import State
+from unmogrowp.warehouse import Warehouse
 
 pytestmark = pytest.mark.service
 
@@ -121,6 +123,29 @@ def test_a_round_whose_work_tables_were_lost_is_done_again(house: House) -> None
     house.attribute()
     assert house.pipeline.status()["unattributed_batches"] == 0
     assert house.credit("app") == ({"meta": 1.0}, 0)
+
+
+def test_a_round_makes_room_for_reports_until_much_waits(
+    tmp_path: Path, warehouse: Warehouse, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path, warehouse.dsn)
+    house.create(app)
+    house.warehouse.command("CREATE TABLE turns (turn UInt64) ENGINE = Memory")
+    noted = "SELECT getSetting('priority') AS turn FROM marks"
+    house.warehouse.command(f"CREATE MATERIALIZED VIEW taken TO turns AS {noted}")
+    try:
+        house.warehouse.give_way()
+        for number, patience, turn in [(1, 50, 2), (2, 0, 1), (3, 50, 2)]:
+            monkeypatch.setattr(attribute, "PATIENT_BATCHES_MAX", patience)
+            house.send(app, [click(number, "meta", user_id="ana", **at(number))])
+            house.attribute()
+            rows = house.warehouse.rows("SELECT DISTINCT turn FROM turns")
+            assert rows == [{"turn": turn}]
+            house.warehouse.command("TRUNCATE TABLE turns")
+    finally:
+        for name in ("taken", "turns"):
+            warehouse.command(f"DROP TABLE {name}")
+        house.close()
 
 
 def test_an_app_the_catalog_does_not_know_holds_nobody_up(house: House) -> None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -161,6 +162,27 @@ def test_what_reports_read_becomes_one_part_at_rest(warehouse: Warehouse, app: s
         warehouse.command(f"{alter} 300")
     assert warehouse.rows(parts) == [{"parts": 1}]
     assert count(warehouse, "rollup_counts", app, "sum(events)") == 4
+
+
+def test_a_thread_that_makes_room_may_insist(warehouse: Warehouse) -> None:
+    def turns() -> list[object]:
+        sql = "SELECT getSetting('priority') AS turn"
+        return [warehouse.rows(sql)[0]["turn"], warehouse.arrow(sql, {})["turn"][0].as_py()]
+
+    found = []
+
+    def polite() -> None:
+        warehouse.give_way()
+        found.append(turns())
+        with warehouse.insisting():
+            found.append(turns())
+        found.append(turns())
+
+    thread = threading.Thread(target=polite)
+    thread.start()
+    thread.join()
+    assert found == [[2, 2], [1, 1], [2, 2]]
+    assert turns() == [1, 1]
 
 
 def test_migrating_again_changes_nothing(warehouse: Warehouse, app: str) -> None:

@@ -9,6 +9,7 @@ then a killed round leaves them as they were, and the round is simply done again
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 from unmogrowp import _core
 from unmogrowp.catalog import App, Catalog
@@ -19,6 +20,9 @@ from unmogrowp.table import Table
 from unmogrowp.warehouse import Warehouse
 
 BATCHES_MAX = 5
+# Rounds make room for reports while no more than this waits; somebody who always asks would keep
+# credits from following for ever.
+PATIENT_BATCHES_MAX = 50
 # What is kept of an app: credits, since 2 open journeys too.
 KEPT = 2
 TOUCHPOINTS_MAX = 500_000
@@ -41,7 +45,9 @@ class Attributor:
         changed = [app for app in apps.values() if self._is_changed(app)]
         for app in changed:
             self._recompute(app, apps)
-        return self._round(last.id if last else 0, apps) or bool(changed)
+        is_late = self.waiting() > PATIENT_BATCHES_MAX
+        with self._warehouse.insisting() if is_late else nullcontext():
+            return self._round(last.id if last else 0, apps) or bool(changed)
 
     def forget(self) -> None:
         """Read who is who from the warehouse again, before the next round."""

@@ -80,9 +80,22 @@ class Warehouse:
     def give_way(self) -> None:
         """From here on, the calling thread's queries make room for those of others.
 
-        Before its first query, and with an embedded warehouse only.
+        With an embedded warehouse only.
         """
         self._own.priority = _BEHIND
+
+    @contextmanager
+    def insisting(self) -> Iterator[None]:
+        """Meanwhile the calling thread's queries make room for nobody."""
+        before, self._own.priority = self._priority(), _FIRST
+        try:
+            yield
+        finally:
+            self._own.priority = before
+
+    def _priority(self) -> int:
+        priority: int = getattr(self._own, "priority", _FIRST)
+        return priority
 
     def migrate(self) -> int:
         """Bring the tables up to date; returns their version.
@@ -235,11 +248,12 @@ class Warehouse:
     def _connected(self) -> "Client":
         if self._is_closed:
             raise SinkRefused("the warehouse is closed\nhint: open a new one")
-        client: Client | None = getattr(self._own, "client", None)
-        if client is None:
-            client = self._connect()
-            self._own.client = client
-        return client
+        clients: dict[int, Client] = self._own.__dict__.setdefault("clients", {})
+        # A server gives no turns, so one does for all.
+        turn = self._priority() if self.is_embedded else _FIRST
+        if turn not in clients:
+            clients[turn] = self._connect()
+        return clients[turn]
 
     def _connect(self) -> "Client":
         import clickhouse_connect
@@ -256,18 +270,18 @@ class Warehouse:
         """Who goes first: within an engine of ours only, a server has other guests."""
         if not self.is_embedded:
             return {}
-        priority: int = getattr(self._own, "priority", _FIRST)
         return {
-            "priority": priority,
+            "priority": self._priority(),
             "low_priority_query_wait_time_ms": _WAIT_MS,
             # Nothing travels.
             "output_format_arrow_compression_method": "none",
         }
 
     def _engine(self) -> Engine:
-        """This thread's own connection to an embedded warehouse."""
-        engine: Engine | None = getattr(self._own, "engine", None)
-        if engine is None:
+        """This thread's own connection to an embedded warehouse, at the turn it has now."""
+        engines: dict[int, Engine] = self._own.__dict__.setdefault("engines", {})
+        turn = self._priority()
+        if turn not in engines:
             settings = {
                 **self._settings,
                 **self._turns(),
@@ -275,10 +289,10 @@ class Warehouse:
                 "date_time_input_format": "best_effort",
                 "output_format_arrow_string_as_string": 1,
             }
-            engine = self._own.engine = Engine(self.dsn.removeprefix("chdb://"), settings)
+            engine = engines[turn] = Engine(self.dsn.removeprefix("chdb://"), settings)
             with self._lock:
                 self._engines.append(engine)
-        return engine
+        return engines[turn]
 
     def _where(self) -> dict[str, str]:
         """A directory goes as it is: in a URL, a `#` of its name would cut it short."""
