@@ -163,8 +163,9 @@ mod tests {
 
     use arrow_array::types::Int8Type;
     use arrow_array::{
-        ArrayRef, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int8Array, Int16Array,
-        Int32Array, Int64Array, StringArray, StringViewArray, UInt8Array, UInt16Array, UInt32Array,
+        ArrayRef, BinaryArray, BinaryViewArray, DictionaryArray, FixedSizeBinaryArray,
+        Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, LargeBinaryArray,
+        LargeStringArray, StringArray, StringViewArray, UInt8Array, UInt16Array, UInt32Array,
         UInt64Array,
     };
 
@@ -187,6 +188,19 @@ mod tests {
         assert_eq!(digests.of(&StringViewArray::from(texts.to_vec())), expected);
         let keyed: DictionaryArray<Int8Type> = texts.into_iter().collect();
         assert_eq!(digests.of(&keyed), expected);
+        let bytes = texts.map(str::as_bytes).to_vec();
+        let others: [ArrayRef; 4] = [
+            Arc::new(LargeStringArray::from(texts.to_vec())),
+            Arc::new(BinaryArray::from(bytes.clone())),
+            Arc::new(LargeBinaryArray::from(bytes.clone())),
+            Arc::new(BinaryViewArray::from(bytes)),
+        ];
+        for array in others {
+            assert_eq!(digests.of(&array), expected, "{}", array.data_type());
+        }
+        let fixed = FixedSizeBinaryArray::try_from_iter(["abc", "abd"].into_iter()).unwrap();
+        let plain = StringArray::from(vec!["abc", "abd"]);
+        assert_eq!(digests.of(&fixed), digests.of(&plain));
         assert_eq!(expected[0], expected[2]);
         assert_ne!(expected[0], expected[1]);
     }

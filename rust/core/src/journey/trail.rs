@@ -72,3 +72,47 @@ impl Trails {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawers_hold_every_path_once_and_in_order() {
+        for paths in [0, 1, DRAWER, DRAWER + 1, 2 * DRAWER + 3] {
+            let mut trails = Trails::default();
+            for path in 0..paths {
+                for _ in 0..path % 3 {
+                    trails.push(Tag::touch(narrow(path % 7)));
+                }
+                trails.end();
+            }
+            assert_eq!(trails.len(), paths);
+            assert_eq!(trails.touch_count(), (0..paths).map(|path| path % 3).sum::<usize>());
+            assert_eq!(trails.drawer_count(), paths.div_ceil(DRAWER));
+            let all: Vec<usize> =
+                (0..trails.drawer_count()).flat_map(|at| trails.drawer(at)).collect();
+            assert_eq!(all, (0..paths).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_path_is_somebody_who_converted_once_behind_all_its_touches() {
+        let mut trails = Trails::default();
+        for path in [&[4, 2][..], &[], &[1]] {
+            for channel in path {
+                trails.push(Tag::touch(*channel));
+            }
+            trails.end();
+        }
+        let mut met = Vec::new();
+        trails.each(0..3, &mut |person| {
+            let touches: Vec<_> = person.touches.iter().map(|t| (t.row(), t.channel())).collect();
+            let [span] = person.spans else { panic!("one conversion") };
+            met.push((touches, span.index, (span.start, span.stop)));
+        });
+        let two = vec![(0, Some(4)), (0, Some(2))];
+        let expected = [(two, 0, (0, 2)), (vec![], 1, (0, 0)), (vec![(2, Some(1))], 2, (0, 1))];
+        assert_eq!(met, expected);
+    }
+}
