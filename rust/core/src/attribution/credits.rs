@@ -181,3 +181,26 @@ fn uuid(array: &ArrayRef) -> Result<ArrayRef, TableError> {
     let values = (0..array.len()).map(|row| bytes.get(row).filter(|id| id.len() == 16));
     Ok(Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 16)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::cast::AsArray;
+    use arrow_array::{ArrayRef, BinaryArray, FixedSizeBinaryArray};
+
+    use super::uuid;
+
+    #[test]
+    fn sixteen_bytes_are_an_id_in_every_layout() {
+        let [one, two] = [*b"abcdefghABCDEFGH", [7; 16]];
+        let ids = FixedSizeBinaryArray::try_from_iter([one, two].into_iter()).unwrap();
+        let fixed: ArrayRef = Arc::new(ids);
+        assert_eq!(&uuid(&fixed).unwrap(), &fixed);
+        let loose: ArrayRef =
+            Arc::new(BinaryArray::from(vec![Some(&one[..]), None, Some(&one[1..]), Some(&two)]));
+        let found = uuid(&loose).unwrap();
+        let expected = [Some(&one[..]), None, None, Some(&two[..])];
+        assert_eq!(found.as_fixed_size_binary().iter().collect::<Vec<_>>(), expected);
+    }
+}

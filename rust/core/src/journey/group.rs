@@ -573,10 +573,10 @@ mod tests {
         all
     }
 
-    fn stories<W: Word>(rows: &Filed<u64, W>) -> Vec<Story> {
+    fn stories<W: Word>(rows: &Filed<u64, W>, who: Who) -> Vec<Story> {
         let mut walk = Walk::new(&[], &Lens::new(Settings::default(), false), Policy::Partition);
         let (mut drawers, mut stories) = (0..rows.drawer_count(), Vec::new());
-        rows.each(Who::All, &mut || drawers.next(), &mut walk, &mut |person| {
+        rows.each(who, &mut || drawers.next(), &mut walk, &mut |person| {
             let touches = person.touches.iter().map(|t| (t.time(), t.channel()));
             let spans = person.spans.iter().map(|s| (s.index, s.time, s.start, s.stop));
             stories.push((touches.collect(), spans.collect()));
@@ -605,9 +605,17 @@ mod tests {
                 .into_iter()
                 .map(|(person, time, channel)| (person, time, channel.map(number)))
                 .collect();
-            let alone = stories(&filed_by::<Wide>(&deeds, 1));
-            prop_assert_eq!(stories(&filed_by::<Wide>(&deeds, threads)), alone.clone());
-            prop_assert_eq!(stories(&filed_by::<Narrow>(&deeds, threads)), alone);
+            let (wide, narrow) =
+                (filed_by::<Wide>(&deeds, threads), filed_by::<Narrow>(&deeds, threads));
+            let alone = stories(&filed_by::<Wide>(&deeds, 1), Who::All);
+            prop_assert_eq!(&stories(&wide, Who::All), &alone);
+            prop_assert_eq!(&stories(&narrow, Who::All), &alone);
+            let converted = |stories: Vec<Story>| -> Vec<Story> {
+                stories.into_iter().filter(|(_, spans)| !spans.is_empty()).collect()
+            };
+            let alone = converted(alone);
+            prop_assert_eq!(&converted(stories(&wide, Who::Converting)), &alone);
+            prop_assert_eq!(&converted(stories(&narrow, Who::Converting)), &alone);
         }
     }
 
