@@ -38,9 +38,13 @@ impl Start {
         time <= self.time && self.time.abs_diff(time) <= lookback.unsigned_abs()
     }
 
-    /// Days from it to a time.
+    /// Whole days from it to a time, rounded down; i128 because two times may lie further apart
+    /// than an i64 counts.
     pub(super) fn days_to(&self, time: i64) -> i128 {
-        elapsed_days(self.time, time)
+        match time.checked_sub(self.time) {
+            Some(elapsed) => elapsed.div_euclid(DAY_US).into(),
+            None => (i128::from(time) - i128::from(self.time)).div_euclid(DAY_US.into()),
+        }
     }
 }
 
@@ -115,13 +119,5 @@ impl<'a> Seen<'a> {
     pub(super) fn of(&self, person: usize) -> &[bool] {
         let count = self.settings.days.len();
         &self.marks[person * count..][..count]
-    }
-}
-
-/// Whole days, rounded down; i128 because two times may lie further apart than an i64 counts.
-fn elapsed_days(start: i64, time: i64) -> i128 {
-    match time.checked_sub(start) {
-        Some(elapsed) => elapsed.div_euclid(DAY_US).into(),
-        None => (i128::from(time) - i128::from(start)).div_euclid(DAY_US.into()),
     }
 }
