@@ -28,6 +28,15 @@ _TABLES = frozenset({"events", "rejects", "identities", "persons", "credits", "o
 _MONTHS = "SELECT DISTINCT toYYYYMM(timestamp) AS month FROM events ORDER BY month"
 
 
+class _Own(threading.local):
+    """What each thread has for itself: its turn, and what it connected at each."""
+
+    def __init__(self) -> None:
+        self.priority = _FIRST
+        self.clients: dict[int, Client] = {}
+        self.engines: dict[int, Engine] = {}
+
+
 @final
 class Warehouse:
     """One store, usable from any thread: each thread has a client of its own.
@@ -54,7 +63,7 @@ class Warehouse:
             # What an insert would collapse, reads collapse anyway, and merges do it cheaper.
             "optimize_on_insert": 0,
         }
-        self._own = threading.local()
+        self._own = _Own()
         self._clients: list[Client] = []
         self._engines: list[Engine] = []
         self._lock = threading.Lock()
@@ -82,20 +91,17 @@ class Warehouse:
 
         With an embedded warehouse only.
         """
-        self._own.priority = _BEHIND
+        if self.is_embedded:
+            self._own.priority = _BEHIND
 
     @contextmanager
     def insisting(self) -> Iterator[None]:
         """Meanwhile the calling thread's queries make room for nobody."""
-        before, self._own.priority = self._priority(), _FIRST
+        before, self._own.priority = self._own.priority, _FIRST
         try:
             yield
         finally:
             self._own.priority = before
-
-    def _priority(self) -> int:
-        priority: int = getattr(self._own, "priority", _FIRST)
-        return priority
 
     def migrate(self) -> int:
         """Bring the tables up to date; returns their version.
@@ -248,9 +254,7 @@ class Warehouse:
     def _connected(self) -> "Client":
         if self._is_closed:
             raise SinkRefused("the warehouse is closed\nhint: open a new one")
-        clients: dict[int, Client] = self._own.__dict__.setdefault("clients", {})
-        # A server gives no turns, so one does for all.
-        turn = self._priority() if self.is_embedded else _FIRST
+        clients, turn = self._own.clients, self._own.priority
         if turn not in clients:
             clients[turn] = self._connect()
         return clients[turn]
@@ -271,7 +275,7 @@ class Warehouse:
         if not self.is_embedded:
             return {}
         return {
-            "priority": self._priority(),
+            "priority": self._own.priority,
             "low_priority_query_wait_time_ms": _WAIT_MS,
             # Nothing travels.
             "output_format_arrow_compression_method": "none",
@@ -279,8 +283,7 @@ class Warehouse:
 
     def _engine(self) -> Engine:
         """This thread's own connection to an embedded warehouse, at the turn it has now."""
-        engines: dict[int, Engine] = self._own.__dict__.setdefault("engines", {})
-        turn = self._priority()
+        engines, turn = self._own.engines, self._own.priority
         if turn not in engines:
             settings = {
                 **self._settings,

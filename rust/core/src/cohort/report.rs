@@ -47,7 +47,8 @@ impl<'a> Report<'a> {
         let (users, money) = (BTreeMap::new(), BTreeMap::new());
         let mut report = Self { settings, newest, starts, cohorts: Vec::new(), users, money };
         for (person, (start, cohort)) in starts.iter().zip(&cohorts).enumerate() {
-            report.count(start, *cohort, seen.of(person));
+            let marks = seen.of(person);
+            report.count(start, *cohort, |day| marks[day]);
         }
         report.cohorts = cohorts;
         report
@@ -58,8 +59,8 @@ impl<'a> Report<'a> {
         start.days_to(self.newest)
     }
 
-    /// Somebody who was `seen` on these days.
-    fn count(&mut self, start: &Start, cohort: Cohort, seen: &[bool]) {
+    /// Somebody who came on the days of which `came` says so.
+    fn count(&mut self, start: &Start, cohort: Cohort, came: impl Fn(usize) -> bool) {
         if !self.settings.has(start) {
             return;
         }
@@ -68,7 +69,7 @@ impl<'a> Report<'a> {
         users.count += 1;
         for (index, day) in days.iter().enumerate() {
             users.counting[index] += i64::from(age >= i128::from(*day));
-            users.active[index] += i64::from(seen[index]);
+            users.active[index] += i64::from(came(index));
         }
     }
 
@@ -83,8 +84,8 @@ impl<'a> Report<'a> {
     /// An event that is no touch and stands alone: somebody who came once.
     pub(super) fn alone(&mut self, time: i64, amount: Option<(u32, i64)>) {
         let (start, cohort) = (Start::at(time), Cohort::Unattributed);
-        let seen: Vec<bool> = self.settings.days.iter().map(|day| *day == 0).collect();
-        self.count(&start, cohort, &seen);
+        let days = self.settings.days;
+        self.count(&start, cohort, |day| days[day] == 0);
         if let Some(amount) = amount
             && self.settings.has(&start)
         {

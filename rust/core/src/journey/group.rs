@@ -500,11 +500,16 @@ mod tests {
         all
     }
 
-    fn found<W: Word>(rows: &Filed<u64, W>) -> Rows {
+    /// Call `take` with each person of all drawers.
+    fn walked<W: Word>(rows: &Filed<u64, W>, who: Who, take: &mut dyn FnMut(Person<'_>)) {
         let mut walk = Walk::new(&[], &Lens::new(Settings::default(), false), Policy::Partition);
         let mut drawers = 0..rows.drawer_count();
+        rows.each(who, &mut || drawers.next(), &mut walk, take);
+    }
+
+    fn found<W: Word>(rows: &Filed<u64, W>) -> Rows {
         let mut people = Rows::new();
-        rows.each(Who::All, &mut || drawers.next(), &mut walk, &mut |person| {
+        walked(rows, Who::All, &mut |person| {
             let own: Vec<_> =
                 person.touches.iter().map(|t| (t.time(), t.channel().unwrap())).collect();
             assert!(own.iter().all(|(_, who)| *who == own[0].1), "two people are one");
@@ -574,9 +579,8 @@ mod tests {
     }
 
     fn stories<W: Word>(rows: &Filed<u64, W>, who: Who) -> Vec<Story> {
-        let mut walk = Walk::new(&[], &Lens::new(Settings::default(), false), Policy::Partition);
-        let (mut drawers, mut stories) = (0..rows.drawer_count(), Vec::new());
-        rows.each(who, &mut || drawers.next(), &mut walk, &mut |person| {
+        let mut stories = Vec::new();
+        walked(rows, who, &mut |person| {
             let touches = person.touches.iter().map(|t| (t.time(), t.channel()));
             let spans = person.spans.iter().map(|s| (s.index, s.time, s.start, s.stop));
             stories.push((touches.collect(), spans.collect()));
