@@ -15,9 +15,8 @@ from clickhouse_over_http import clickhouse
 from house import House
 from serving import event
 from unmogrowp.errors import SinkBusy, SinkRefused
-from unmogrowp.pipeline import attribute
+from unmogrowp.pipeline import attribute, ship
 from unmogrowp.pipeline.state import State
-from unmogrowp.warehouse import Warehouse
 
 pytestmark = pytest.mark.service
 
@@ -125,27 +124,21 @@ def test_a_round_whose_work_tables_were_lost_is_done_again(house: House) -> None
     assert house.credit("app") == ({"meta": 1.0}, 0)
 
 
-def test_a_round_makes_room_for_reports_until_much_waits(
-    tmp_path: Path, warehouse: Warehouse, app: str, monkeypatch: pytest.MonkeyPatch
+def test_what_waits_is_late_once_there_is_much_of_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = House(tmp_path, warehouse.dsn)
-    house.create(app)
-    house.warehouse.command("CREATE TABLE turns (turn UInt64) ENGINE = Memory")
-    noted = "SELECT getSetting('priority') AS turn FROM marks"
-    house.warehouse.command(f"CREATE MATERIALIZED VIEW taken TO turns AS {noted}")
-    try:
-        house.warehouse.give_way()
-        for number, patience, turn in [(1, 50, 2), (2, 0, 1), (3, 50, 2)]:
-            monkeypatch.setattr(attribute, "PATIENT_BATCHES_MAX", patience)
-            house.send(app, [click(number, "meta", user_id="ana", **at(number))])
-            house.attribute()
-            rows = house.warehouse.rows("SELECT DISTINCT turn FROM turns")
-            assert rows == [{"turn": turn}]
-            house.warehouse.command("TRUNCATE TABLE turns")
-    finally:
-        for name in ("taken", "turns"):
-            warehouse.command(f"DROP TABLE {name}")
-        house.close()
+    monkeypatch.setattr(attribute, "PATIENT_BATCHES_MAX", 1)
+    for number, is_late in [(1, False), (2, True)]:
+        house.send("app", [click(number, "meta", user_id="ana", **at(number))])
+        assert house.pipeline.is_attributing_late() == is_late
+    house.attribute()
+    assert not house.pipeline.is_attributing_late()
+    house.send("app", [click(3, "meta", user_id="ana", **at(3))], is_shipped=False)
+    assert not house.pipeline.is_shipping_late()
+    monkeypatch.setattr(ship, "PATIENT_BYTES_MAX", 0)
+    assert house.pipeline.is_shipping_late()
+    house.pipeline.ship_once()
+    assert not house.pipeline.is_shipping_late()
 
 
 def test_an_app_the_catalog_does_not_know_holds_nobody_up(house: House) -> None:

@@ -3,12 +3,15 @@
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from serving import APP, Server, event, ndjson, serving
+from unmogrowp.warehouse import turns
 
 pytestmark = pytest.mark.service
 
@@ -50,6 +53,20 @@ def test_slow_readers_keep_nobody_from_reading(full: Server) -> None:
         assert httpx.get(full.url + "/health/ready", timeout=5).json()["status"] == "ready"
         # They lose nothing by being slow.
         assert sum(1 for _ in slow[0].iter_lines()) == EVENTS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no place of their own elsewhere")
+def test_reports_go_before_merges_and_what_is_shipped_and_credited(full: Server) -> None:
+    (store,) = full.children("unmogrowp.server.store")
+    behind = os.getpriority(os.PRIO_PROCESS, store) + turns.BEHIND
+    nices: dict[str, list[int]] = {}
+    for task in Path(f"/proc/{store}/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        nices.setdefault(name, []).append(os.getpriority(os.PRIO_PROCESS, int(task.name)))
+    assert set(nices["MergeMutate"]) == {behind}
+    # Those that ship, credit, check and retain.
+    assert nices["python"].count(behind) == 4
+    assert nices["python"].count(behind - turns.BEHIND) > 4
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

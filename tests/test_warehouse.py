@@ -1,11 +1,13 @@
 """The warehouse on a real embedded engine: blocks in, the same events and sums out."""
 
 import datetime as dt
+import os
 import subprocess
 import sys
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ from stored import (  # noqa: E402
     purchase,
     store,
 )
-from unmogrowp.warehouse import Span, Warehouse, events, schema  # noqa: E402
+from unmogrowp.warehouse import Span, Warehouse, events, schema, turns  # noqa: E402
 from unmogrowp.warehouse.attribution import Question, attribution  # noqa: E402
 from unmogrowp.warehouse.campaigns import campaigns  # noqa: E402
 from unmogrowp.warehouse.overview import overview  # noqa: E402
@@ -164,25 +166,45 @@ def test_what_reports_read_becomes_one_part_at_rest(warehouse: Warehouse, app: s
     assert count(warehouse, "rollup_counts", app, "sum(events)") == 4
 
 
-def test_a_thread_that_makes_room_may_insist(warehouse: Warehouse) -> None:
-    def turns() -> list[object]:
+def nice_of(thread: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, thread)
+
+
+def test_a_thread_that_makes_room_does_so_in_the_engine_and_on_the_processors(
+    warehouse: Warehouse,
+) -> None:
+    def turn() -> list[object]:
         sql = "SELECT getSetting('priority') AS turn"
-        return [warehouse.rows(sql)[0]["turn"], warehouse.arrow(sql, {})["turn"][0].as_py()]
+        queries = [warehouse.rows(sql)[0]["turn"], warehouse.arrow(sql, {})["turn"][0].as_py()]
+        return [*queries, nice_of(threading.get_native_id())]
 
-    found = []
-
-    def polite() -> None:
+    def behind() -> list[object]:
         warehouse.give_way()
-        found.append(turns())
-        with warehouse.insisting():
-            found.append(turns())
-        found.append(turns())
+        return turn()
 
-    thread = threading.Thread(target=polite)
-    thread.start()
-    thread.join()
-    assert found == [[2, 2], [1, 1], [2, 2]]
-    assert turns() == [1, 1]
+    here = nice_of(threading.get_native_id())
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(behind).result() == [2, 2, here + turns.BEHIND]
+    assert turn() == [1, 1, here]
+
+
+def test_merges_stand_behind_everything_else(tmp_path: Path) -> None:
+    # In a process of its own, since it is for good.
+    script = (
+        "import os, sys\n"
+        "from unmogrowp.warehouse import Warehouse, turns\n"
+        "with Warehouse(f'chdb://{sys.argv[1]}') as warehouse:\n"
+        "    warehouse.migrate()\n"
+        "    warehouse.merges_give_way()\n"
+        "    nices = [os.getpriority(os.PRIO_PROCESS, thread) for thread in turns.merging()]\n"
+        "    print(nices, os.getpriority(os.PRIO_PROCESS, 0))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True
+    )
+    here = nice_of(threading.get_native_id())
+    nices = [here + turns.BEHIND] * 2
+    assert run.stdout == f"{nices} {here}\n"
 
 
 def test_migrating_again_changes_nothing(warehouse: Warehouse, app: str) -> None:

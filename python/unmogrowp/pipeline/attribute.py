@@ -9,7 +9,6 @@ then a killed round leaves them as they were, and the round is simply done again
 import json
 import uuid
 from collections.abc import Mapping
-from contextlib import nullcontext
 
 from unmogrowp import _core
 from unmogrowp.catalog import App, Catalog
@@ -45,9 +44,11 @@ class Attributor:
         changed = [app for app in apps.values() if self._is_changed(app)]
         for app in changed:
             self._recompute(app, apps)
-        is_late = self.waiting() > PATIENT_BATCHES_MAX
-        with self._warehouse.insisting() if is_late else nullcontext():
-            return self._round(last.id if last else 0, apps) or bool(changed)
+        return self._round(last.id if last else 0, apps) or bool(changed)
+
+    def is_late(self) -> bool:
+        """Whether so much waits that rounds should make room for nobody."""
+        return self.waiting() > PATIENT_BATCHES_MAX
 
     def forget(self) -> None:
         """Read who is who from the warehouse again, before the next round."""

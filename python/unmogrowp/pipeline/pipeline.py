@@ -111,6 +111,14 @@ class Pipeline:
         with self._attributing:
             return self._attributor.attribute_once()
 
+    def is_shipping_late(self) -> bool:
+        """Whether so much waits to be stored that it should make room for nobody."""
+        return self._shipper.is_late()
+
+    def is_attributing_late(self) -> bool:
+        """Whether so much waits to be credited that it should make room for nobody."""
+        return self._attributor.is_late()
+
     def applied(self, app_id: str) -> Applied | None:
         """The settings an app's reports rest on."""
         return self._state.applied(app_id)

@@ -12,6 +12,8 @@ ROWS_MAX = 100_000
 BYTES_MAX = 64 << 20
 # With less than that waiting, a batch made ahead would only be a small one.
 AHEAD_BYTES_MIN = 16 << 20
+# A million events or so: with more waiting, inserts make room for nobody.
+PATIENT_BYTES_MAX = 128 << 20
 # Before everything.
 NOWHERE: Position = (0, 0)
 
@@ -47,6 +49,8 @@ class Shipper:
         self._warehouse = warehouse
         self._state = state
         self._helper = ThreadPoolExecutor(1, "ship-ahead")
+        # It stands where the thread stands that begins it: this one made room for nobody.
+        self._helper.submit(self._reader.durable)
         self._ahead: Future[Load | None] | None = None
 
     def ship_once(self) -> bool:
@@ -90,6 +94,10 @@ class Shipper:
     def lag_bytes(self) -> int:
         """Bytes of the spool that are not in the warehouse yet."""
         return self._bytes_after(self._shipped())
+
+    def is_late(self) -> bool:
+        """Whether so much waits that inserts should make room for nobody."""
+        return self.lag_bytes() > PATIENT_BYTES_MAX
 
     def close(self) -> None:
         """End the thread that reads ahead."""

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from unmogrowp.pipeline import Pipeline
 from unmogrowp.pipeline.erase import EraseError
 from unmogrowp.server import answers, logs, wire
 from unmogrowp.server.child import Orders, receive_orders, report_ready
+from unmogrowp.server.loop import Loop, Work
 from unmogrowp.warehouse import Warehouse
 
 READERS = 8
@@ -29,70 +30,12 @@ ANSWERS_MAX = 64
 # A reader that takes nothing for so long has gone, or will not be waited for.
 STALLED_S = 60.0
 CHUNK_BYTES = 1 << 20
-IDLE_S = 0.2
 CHECK_S = 5.0
 RETAIN_S = 3_600.0
-# Rounds begin this far apart: each syncs many files, and the ingest process syncs on the same disk.
-# A round with much to do takes longer than this by itself.
-PACE_S = 0.5
 RETRY_S = 1.0
 OPEN_S = 5.0
 FOLDER = "unmogrowp-"
 log = logging.getLogger("unmogrowp.store")
-
-
-class Loop:
-    """A step of the pipeline, repeated in a thread until told to stop."""
-
-    def __init__(
-        self,
-        name: str,
-        step: Callable[[], bool],
-        give_up: Callable[[SinkDamaged], None],
-        give_way: Callable[[], None],
-        *,
-        idle_s: float = IDLE_S,
-    ) -> None:
-        self.problem: str | None = None
-        self._step, self._idle_s = step, idle_s
-        self._give_up, self._give_way = give_up, give_way
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the step at hand and end."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        self._give_way()
-        while not self._stop.is_set():
-            started = time.monotonic()
-            try:
-                worked = self._step()
-                self.problem = None
-            except SinkDamaged as error:
-                self._give_up(error)
-                self._fail(str(error))
-            except UnmogrowpError as error:
-                self._fail(str(error))
-            except Exception as error:
-                # A bug must not end the thread in silence: what waits would wait for ever.
-                log.exception("a step of %s failed", self._thread.name)
-                self._fail(f"{self._thread.name}: {type(error).__name__}: {error}")
-            else:
-                took_s = time.monotonic() - started
-                self._stop.wait(max(0.0, PACE_S - took_s) if worked else self._idle_s)
-
-    def _fail(self, problem: str) -> None:
-        if problem != self.problem:
-            log.error("%s waits: %s", self._thread.name, problem)
-        self.problem = problem
-        self._stop.wait(RETRY_S)
 
 
 class Store:
@@ -130,16 +73,15 @@ class Store:
         except BaseException:
             pipeline.close()
             raise
-        steps: dict[str, tuple[Callable[[], bool], float]] = {
-            "ship": (pipeline.ship_once, IDLE_S),
-            "attribute": (pipeline.attribute_once, IDLE_S),
-            "check": (pipeline.check, CHECK_S),
-            "retain": (pipeline.retain_once, RETAIN_S),
+        works = {
+            "ship": Work(pipeline.ship_once, is_late=pipeline.is_shipping_late),
+            "attribute": Work(pipeline.attribute_once, is_late=pipeline.is_attributing_late),
+            "check": Work(pipeline.check, CHECK_S),
+            "retain": Work(pipeline.retain_once, RETAIN_S),
         }
-        self._loops = [
-            Loop(name, step, self._give_up, self._warehouse.give_way, idle_s=idle_s)
-            for name, (step, idle_s) in steps.items()
-        ]
+        self._warehouse.merges_give_way()
+        give_way = self._warehouse.give_way
+        self._loops = [Loop(name, work, self._give_up, give_way) for name, work in works.items()]
         for loop in self._loops:
             loop.start()
         self._pipeline, self._problem = pipeline, None

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, final
 
 from unmogrowp.errors import MissingExtra, SinkBusy, SinkDamaged, SinkError, SinkRefused
-from unmogrowp.warehouse import damage, schema
+from unmogrowp.warehouse import damage, schema, turns
 from unmogrowp.warehouse.embedded import Engine, EngineError
 
 if TYPE_CHECKING:
@@ -87,21 +87,19 @@ class Warehouse:
         self.close()
 
     def give_way(self) -> None:
-        """From here on, the calling thread's queries make room for those of others.
+        """From here on, the calling thread's queries and the thread itself stand behind others.
 
-        With an embedded warehouse only.
+        With an embedded warehouse only; for good, since no thread may come back by itself.
         """
         if self.is_embedded:
             self._own.priority = _BEHIND
+            turns.stand_behind(threading.get_native_id())
 
-    @contextmanager
-    def insisting(self) -> Iterator[None]:
-        """Meanwhile the calling thread's queries make room for nobody."""
-        before, self._own.priority = self._own.priority, _FIRST
-        try:
-            yield
-        finally:
-            self._own.priority = before
+    def merges_give_way(self) -> None:
+        """From here on, the merges of an embedded warehouse stand behind everything else."""
+        if self.is_embedded:
+            for thread in turns.merging():
+                turns.stand_behind(thread)
 
     def migrate(self) -> int:
         """Bring the tables up to date; returns their version.
