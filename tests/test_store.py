@@ -56,14 +56,13 @@ def test_slow_readers_keep_nobody_from_reading(full: Server) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no place of their own elsewhere")
-def test_reports_go_before_merges_and_what_is_shipped_and_credited(full: Server) -> None:
+def test_reports_go_before_what_is_shipped_and_credited(full: Server) -> None:
     (store,) = full.children("unmogrowp.server.store")
     behind = os.getpriority(os.PRIO_PROCESS, store) + turns.BEHIND
     nices: dict[str, list[int]] = {}
     for task in Path(f"/proc/{store}/task").iterdir():
         name = (task / "comm").read_text().strip()
         nices.setdefault(name, []).append(os.getpriority(os.PRIO_PROCESS, int(task.name)))
-    assert set(nices["MergeMutate"]) == {behind}
     # Those that ship, credit, check and retain.
     assert nices["python"].count(behind) == 4
     assert nices["python"].count(behind - turns.BEHIND) > 4

@@ -188,25 +188,6 @@ def test_a_thread_that_makes_room_does_so_in_the_engine_and_on_the_processors(
     assert turn() == [1, 1, here]
 
 
-def test_merges_stand_behind_everything_else(tmp_path: Path) -> None:
-    # In a process of its own, since it is for good.
-    script = (
-        "import os, sys\n"
-        "from unmogrowp.warehouse import Warehouse, turns\n"
-        "with Warehouse(f'chdb://{sys.argv[1]}') as warehouse:\n"
-        "    warehouse.migrate()\n"
-        "    warehouse.merges_give_way()\n"
-        "    nices = [os.getpriority(os.PRIO_PROCESS, thread) for thread in turns.merging()]\n"
-        "    print(nices, os.getpriority(os.PRIO_PROCESS, 0))\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True
-    )
-    here = nice_of(threading.get_native_id())
-    nices = [here + turns.BEHIND] * 2
-    assert run.stdout == f"{nices} {here}\n"
-
-
 def test_migrating_again_changes_nothing(warehouse: Warehouse, app: str) -> None:
     store(warehouse, app, event("open", 1))
     before = warehouse.rows("SELECT number, name FROM migrations ORDER BY number")

@@ -79,7 +79,6 @@ class Store:
             "check": Work(pipeline.check, CHECK_S),
             "retain": Work(pipeline.retain_once, RETAIN_S),
         }
-        self._warehouse.merges_give_way()
         give_way = self._warehouse.give_way
         self._loops = [Loop(name, work, self._give_up, give_way) for name, work in works.items()]
         for loop in self._loops:

@@ -95,12 +95,6 @@ class Warehouse:
             self._own.priority = _BEHIND
             turns.stand_behind(threading.get_native_id())
 
-    def merges_give_way(self) -> None:
-        """From here on, the merges of an embedded warehouse stand behind everything else."""
-        if self.is_embedded:
-            for thread in turns.merging():
-                turns.stand_behind(thread)
-
     def migrate(self) -> int:
         """Bring the tables up to date; returns their version.
 

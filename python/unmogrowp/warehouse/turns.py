@@ -2,13 +2,10 @@
 
 import os
 import sys
-from pathlib import Path
 
 # At ten a thread gets a tenth of the time of one that wants the same processor.
 BEHIND = 10
 _NICE_MAX = 19
-# As the engine names the threads that do nothing else.
-_MERGE = "MergeMutate"
 
 
 def stand_behind(thread: int) -> None:
@@ -22,9 +19,3 @@ def stand_behind(thread: int) -> None:
     if sys.platform == "linux":
         nice = os.getpriority(os.PRIO_PROCESS, thread) + BEHIND
         os.setpriority(os.PRIO_PROCESS, thread, min(nice, _NICE_MAX))
-
-
-def merging() -> list[int]:
-    """The threads of this process in which an embedded engine merges parts."""
-    names = Path("/proc/self/task").glob("*/comm")
-    return [int(name.parent.name) for name in names if name.read_text().strip() == _MERGE]

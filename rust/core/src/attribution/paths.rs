@@ -243,3 +243,52 @@ impl Paths {
         (0..self.len()).map(|index| (self.path(index), self.conversions[index], self.nulls[index]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each path with how often it converted and how often not.
+    fn shown<'a>(paths: impl Iterator<Item = (&'a [u32], f64, f64)>) -> Vec<String> {
+        paths.map(|(path, won, lost)| format!("{path:?} {won} {lost}")).collect()
+    }
+
+    fn counted(found: &Found) -> Vec<String> {
+        let counts = found.counts.iter().enumerate();
+        shown(counts.map(|(index, (won, lost))| (found.path(index), *won, *lost)))
+    }
+
+    #[test]
+    fn what_threads_found_adds_up() {
+        let mut one = Found::default();
+        assert_eq!(one.add(&[1, 2], 1.0, 0.0), 0);
+        assert_eq!(one.add(&[2], 0.0, 1.0), 1);
+        assert_eq!(one.add(&[1, 2], 2.0, 3.0), 0);
+        assert_eq!(counted(&one), ["[1, 2] 3 3", "[2] 0 1"]);
+        let mut other = Found::default();
+        let _ = other.add(&[2, 1], 1.0, 1.0);
+        let _ = other.add(&[1, 2], 5.0, 7.0);
+        one.absorb(&other);
+        assert_eq!(counted(&one), ["[1, 2] 8 10", "[2] 0 1", "[2, 1] 1 1"]);
+    }
+
+    #[test]
+    fn paths_are_sorted_found_and_resampled() {
+        let mut found = Found::default();
+        for path in [&[2, 1][..], &[0], &[1, 2, 0], &[1]] {
+            let _ = found.add(path, path.len() as f64, 1.0);
+        }
+        let (paths, places) = Paths::sorted(&found, 3);
+        assert_eq!(places, [3, 0, 2, 1]);
+        assert_eq!(shown(paths.iter()), ["[0] 1 1", "[1] 1 1", "[1, 2, 0] 3 1", "[2, 1] 2 1"]);
+        for place in 0..paths.len() {
+            assert_eq!(paths.find(paths.path(place)), Some(place));
+        }
+        assert_eq!(paths.find(&[1, 2]), None);
+        assert!((1..=3).all(|length| paths.has_length(length)));
+        assert!(!paths.has_length(0) && !paths.has_length(4));
+        let some = paths.resampled([(0.0, 0.0), (2.0, 0.0), (0.0, 1.0), (0.0, 0.0)].into_iter());
+        assert_eq!(shown(some.iter()), ["[1] 2 0", "[1, 2, 0] 0 1"]);
+        assert!(!some.has_length(2));
+    }
+}

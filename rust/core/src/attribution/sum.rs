@@ -201,6 +201,22 @@ mod tests {
         }
 
         #[test]
+        fn parts_join_into_the_whole(parts in prop::collection::vec(
+            prop::collection::vec(prop_oneof![-1.0..1.0, -1e12..1e12, -1e-300..1e-300], 0..20),
+            0..5,
+        )) {
+            let mut joined = ExactSum::default();
+            for part in &parts {
+                let mut own = ExactSum::default();
+                for value in part {
+                    own.add(*value);
+                }
+                joined.join(own);
+            }
+            prop_assert_eq!(joined.value().to_bits(), sum(&parts.concat()).to_bits());
+        }
+
+        #[test]
         fn integers_sum_as_integers(values in prop::collection::vec(-999_999_999..999_i64, 0..50)) {
             let floats: Vec<f64> = values.iter().map(|value| *value as f64).collect();
             let exact = values.iter().sum::<i64>() as f64;

@@ -10,6 +10,7 @@ mod paths;
 mod person;
 mod read;
 mod row;
+mod tag;
 mod trail;
 mod walk;
 
@@ -29,6 +30,7 @@ pub use read::{Names, read};
 
 pub(crate) use group::{Filed, Filing, Who};
 pub(crate) use row::{Step, Wide};
+pub(crate) use tag::Tag;
 pub(crate) use walk::{Lens, Person, Span};
 
 use crate::column::{TableError, narrow};
@@ -78,75 +80,6 @@ impl Default for Settings {
             policy: Policy::Partition,
             prefers_clicks: false,
         }
-    }
-}
-
-/// What a row is, in 32 bits: a conversion with its number, or a touch with its channel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tag(u32);
-
-impl Tag {
-    const CONVERSION: u32 = 1 << 31;
-    const VIEW: u32 = 1;
-    const KEY: u32 = 1 << 1;
-    const FLAG_BITS: u32 = 2;
-    /// Channel numbers are below this: 0 stands for the null channel, and there are two flags.
-    const CHANNELS_MAX: u32 = (1 << (31 - Self::FLAG_BITS)) - 1;
-
-    pub(crate) fn new(is_conversion: bool, payload: u32) -> Self {
-        debug_assert!(payload < Self::CONVERSION);
-        Self(u32::from(is_conversion) << 31 | payload)
-    }
-
-    pub(crate) fn conversion(index: usize) -> Result<Self, TableError> {
-        let max = Self::CONVERSION;
-        match u32::try_from(index) {
-            Ok(index) if index < max => Ok(Self::new(true, index)),
-            _ => Err(TableError::TooMany { what: "conversions", max }),
-        }
-    }
-
-    /// Of a channel whose number was found to fit, or of none.
-    pub(crate) fn touch(channel: u32) -> Self {
-        let channel = channel.wrapping_add(1);
-        debug_assert!(channel <= Self::CHANNELS_MAX);
-        Self(channel << Self::FLAG_BITS)
-    }
-
-    pub(crate) fn set_view(&mut self, is_view: bool) {
-        self.0 |= u32::from(is_view) * Self::VIEW;
-    }
-
-    pub(crate) fn set_key(&mut self, is_key: bool) {
-        self.0 |= u32::from(is_key) * Self::KEY;
-    }
-
-    fn is_conversion(self) -> bool {
-        self.0 & Self::CONVERSION != 0
-    }
-
-    fn is_view(self) -> bool {
-        self.0 & (Self::CONVERSION | Self::VIEW) == Self::VIEW
-    }
-
-    fn is_key(self) -> bool {
-        self.0 & (Self::CONVERSION | Self::KEY) == Self::KEY
-    }
-
-    /// A conversion's number; a touch's channel and flags.
-    fn payload(self) -> u32 {
-        self.0 & !Self::CONVERSION
-    }
-
-    pub(crate) fn channel(self) -> Option<u32> {
-        (self.payload() >> Self::FLAG_BITS).checked_sub(1)
-    }
-
-    /// A touch whose channel has another number.
-    fn with_channel(self, number: impl FnOnce(u32) -> u32) -> Self {
-        let flags = self.0 & ((1 << Self::FLAG_BITS) - 1);
-        let channel = self.channel().map_or(0, |channel| number(channel) + 1);
-        Self(channel << Self::FLAG_BITS | flags)
     }
 }
 

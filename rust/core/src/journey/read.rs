@@ -599,3 +599,60 @@ pub(super) fn views(array: &dyn Array, name: &str) -> Result<Vec<bool>, TableErr
     let types = Bytes::text(array, name)?;
     Ok((0..array.len()).map(|row| types.get(row) == Some(b"impression")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::types::UInt64Type;
+    use arrow_array::{DictionaryArray, UInt16Array, UInt64Array};
+
+    use super::*;
+
+    fn batch(rows: std::ops::Range<usize>) -> RecordBatch {
+        let column: ArrayRef = Arc::new(UInt64Array::from_iter_values(rows.map(|row| row as u64)));
+        RecordBatch::try_from_iter([("row", column)]).unwrap()
+    }
+
+    fn rows(batches: &[RecordBatch]) -> Vec<u64> {
+        let of = |batch: &RecordBatch| batch["row"].as_primitive::<UInt64Type>().values().to_vec();
+        batches.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn threads_share_rows_evenly_and_in_order() {
+        let all = PART_ROWS * 3;
+        let batches = [batch(0..5), batch(5..all - 7), batch(0..0), batch(all - 7..all)];
+        for (threads, parts) in [(1, 1), (2, 2), (3, 3), (9, 4)] {
+            let made = split(&batches, all, threads);
+            let lengths: Vec<usize> = made.iter().map(|(part, _)| rows(part).len()).collect();
+            assert_eq!(lengths, vec![all / parts; parts]);
+            assert!(made.iter().all(|(part, first)| rows(part)[0] == *first as u64));
+            let whole = made.iter().flat_map(|(part, _)| rows(part));
+            assert!(whole.eq(0..all as u64));
+        }
+        assert_eq!(split(&[], 0, 4).len(), 1);
+    }
+
+    #[test]
+    fn slices_are_short_but_where_a_dictionary_is_long() {
+        let long = batch(0..SLICE_ROWS * 2 + 1);
+        let slices_of_it: Vec<RecordBatch> = slices(&long).collect();
+        let lengths: Vec<usize> = slices_of_it.iter().map(RecordBatch::num_rows).collect();
+        assert_eq!(lengths, [SLICE_ROWS, SLICE_ROWS, 1]);
+        assert_eq!(rows(&slices_of_it), rows(&[long]));
+        for (values, count) in [(200, 2), (SLICE_ROWS / 8, 2), (SLICE_ROWS / 8 + 1, 1)] {
+            let keys = UInt16Array::from(vec![0; SLICE_ROWS + 1]);
+            let column: ArrayRef =
+                Arc::new(DictionaryArray::new(keys, batch(0..values)["row"].clone()));
+            let batch = RecordBatch::try_from_iter([("row", column)]).unwrap();
+            assert_eq!(slices(&batch).count(), count);
+        }
+    }
+
+    #[test]
+    fn rows_are_numbered_as_far_as_32_bits_go() {
+        let last = u32::MAX as usize;
+        assert_eq!(next_first(7, 5).unwrap(), 12);
+        assert_eq!(next_first(last - 1, 1).unwrap(), last);
+        assert!(next_first(last, 1).is_err());
+    }
+}
