@@ -21,7 +21,7 @@ from unmogrowp.pipeline import Pipeline
 from unmogrowp.pipeline.erase import EraseError
 from unmogrowp.server import answers, logs, wire
 from unmogrowp.server.child import Orders, receive_orders, report_ready
-from unmogrowp.server.loop import Loop, Work
+from unmogrowp.server.loop import RETRY_S, Loop, Work
 from unmogrowp.warehouse import Warehouse
 
 READERS = 8
@@ -32,7 +32,6 @@ STALLED_S = 60.0
 CHUNK_BYTES = 1 << 20
 CHECK_S = 5.0
 RETAIN_S = 3_600.0
-RETRY_S = 1.0
 OPEN_S = 5.0
 FOLDER = "unmogrowp-"
 log = logging.getLogger("unmogrowp.store")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 
 # At ten a thread gets a tenth of the time of one that wants the same processor.
 BEHIND = 10
@@ -17,5 +18,7 @@ def stand_behind(thread: int) -> None:
         thread: As of `threading.get_native_id`.
     """
     if sys.platform == "linux":
-        nice = os.getpriority(os.PRIO_PROCESS, thread) + BEHIND
-        os.setpriority(os.PRIO_PROCESS, thread, min(nice, _NICE_MAX))
+        # A sandbox may forbid it, and the thread works all the same.
+        with suppress(OSError):
+            nice = os.getpriority(os.PRIO_PROCESS, thread) + BEHIND
+            os.setpriority(os.PRIO_PROCESS, thread, min(nice, _NICE_MAX))

@@ -307,3 +307,50 @@ fn scale(chances: &mut [f64; LANES], kept: &[f64; LANES]) {
         *chance = if *kept > 1e-12 { *chance / kept } else { 0.0 };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Walked = (&'static [u32], f64, f64);
+
+    const WALKED: [Walked; 6] = [
+        (&[0, 1, 2], 2.0, 1.0),
+        (&[1], 1.0, 4.0),
+        (&[2, 2], 0.0, 3.0),
+        (&[0, 1], 1.0, 0.0),
+        (&[1, 0, 2, 1], 3.0, 2.0),
+        (&[0, 1, 2], 1.0, 1.0),
+    ];
+
+    fn walks(order: usize, walked: &[Walked]) -> Walks {
+        let mut walks = Walks::new(order);
+        for (path, conversions, nulls) in walked {
+            walks.add(path.iter().copied(), *conversions, *nulls);
+        }
+        walks
+    }
+
+    #[test]
+    fn what_threads_count_joins_into_what_one_would() {
+        for order in 1..=3 {
+            let whole = format!("{:?}", Chain::of(walks(order, &WALKED)));
+            for (one, other) in (0..=WALKED.len()).map(|cut| WALKED.split_at(cut)) {
+                for (one, other) in [(one, other), (other, one)] {
+                    let joined = walks(order, one).join(&walks(order, other));
+                    assert_eq!(format!("{:?}", Chain::of(joined)), whole);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_says_what_follows_with_what_probability() {
+        let chain = Chain::of(walks(1, &[(&[1, 0], 1.0, 0.0), (&[1], 0.0, 3.0)]));
+        assert_eq!(chain.touches, [vec![], vec![0], vec![1]]);
+        assert_eq!(chain.ends, [1, 1, 2]);
+        assert_eq!(format!("{:?}", chain.moves), "[(2, 1.0), (1, 0.25)]");
+        assert_eq!(format!("{:?}", chain.converts), "[0.0, 1.0, 0.0]");
+        assert_eq!(format!("{:?}", chain.counts()), "(1.0, 3.0)");
+    }
+}
