@@ -63,8 +63,8 @@ def test_reports_go_before_what_is_shipped_and_credited(full: Server) -> None:
     for task in Path(f"/proc/{store}/task").iterdir():
         name = (task / "comm").read_text().strip()
         nices.setdefault(name, []).append(os.getpriority(os.PRIO_PROCESS, int(task.name)))
-    # Those that ship, credit, check and retain.
-    assert nices["python"].count(behind) == 4
+    # Those that ship, credit, check and retain, and what they begin.
+    assert nices["python"].count(behind) >= 4
     assert nices["python"].count(behind - turns.BEHIND) > 4
 
 
