@@ -29,12 +29,12 @@ _MONTHS = "SELECT DISTINCT toYYYYMM(timestamp) AS month FROM events ORDER BY mon
 
 
 class _Own(threading.local):
-    """What each thread has for itself: its turn, and what it connected at each."""
+    """What each thread has for itself: its turn, and what it connected at that."""
 
     def __init__(self) -> None:
         self.priority = _FIRST
-        self.clients: dict[int, Client] = {}
-        self.engines: dict[int, Engine] = {}
+        self.client: Client | None = None
+        self.engine: Engine | None = None
 
 
 @final
@@ -93,7 +93,9 @@ class Warehouse:
         """
         if self.is_embedded:
             self._own.priority = _BEHIND
-            turns.stand_behind(threading.get_native_id())
+            # What was connected has the turn of before.
+            self._own.client = self._own.engine = None
+            turns.stand_behind()
 
     def migrate(self) -> int:
         """Bring the tables up to date; returns their version.
@@ -246,10 +248,9 @@ class Warehouse:
     def _connected(self) -> "Client":
         if self._is_closed:
             raise SinkRefused("the warehouse is closed\nhint: open a new one")
-        clients, turn = self._own.clients, self._own.priority
-        if turn not in clients:
-            clients[turn] = self._connect()
-        return clients[turn]
+        if self._own.client is None:
+            self._own.client = self._connect()
+        return self._own.client
 
     def _connect(self) -> "Client":
         import clickhouse_connect
@@ -274,9 +275,8 @@ class Warehouse:
         }
 
     def _engine(self) -> Engine:
-        """This thread's own connection to an embedded warehouse, at the turn it has now."""
-        engines, turn = self._own.engines, self._own.priority
-        if turn not in engines:
+        """This thread's own connection to an embedded warehouse."""
+        if self._own.engine is None:
             settings = {
                 **self._settings,
                 **self._turns(),
@@ -284,10 +284,10 @@ class Warehouse:
                 "date_time_input_format": "best_effort",
                 "output_format_arrow_string_as_string": 1,
             }
-            engine = engines[turn] = Engine(self.dsn.removeprefix("chdb://"), settings)
+            engine = self._own.engine = Engine(self.dsn.removeprefix("chdb://"), settings)
             with self._lock:
                 self._engines.append(engine)
-        return engines[turn]
+        return self._own.engine
 
     def _where(self) -> dict[str, str]:
         """A directory goes as it is: in a URL, a `#` of its name would cut it short."""
