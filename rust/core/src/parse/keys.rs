@@ -63,76 +63,6 @@ const fn halves(bytes: [u8; WORD]) -> Word {
     (bits as u64, (bits >> 64) as u64)
 }
 
-const fn word(name: &[u8]) -> Word {
-    assert!(name.len() <= WORD, "a name is longer than a word");
-    let mut bytes = [0; WORD];
-    let mut at = 0;
-    while at < name.len() {
-        bytes[at] = name[at];
-        at += 1;
-    }
-    halves(bytes)
-}
-
-/// Places of the table.
-const PLACES: usize = 256;
-
-#[allow(clippy::cast_possible_truncation, reason = "eight bits are left")]
-const fn place((low, high): Word, factor: u64) -> usize {
-    ((low ^ high.rotate_left(23)).wrapping_mul(factor) >> 56) as usize
-}
-
-const fn is_perfect(factor: u64) -> bool {
-    let mut taken = [false; PLACES];
-    let mut column = 0;
-    while column < SENT {
-        let at = place(word(name(column).as_bytes()), factor);
-        if taken[at] {
-            return false;
-        }
-        taken[at] = true;
-        column += 1;
-    }
-    true
-}
-
-/// A factor under which no two names share a place.
-const FACTOR: u64 = {
-    let mut factor = 0x9e37_79b9_7f4a_7c15;
-    while !is_perfect(factor) {
-        factor = factor.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(2);
-    }
-    factor
-};
-
-/// A name and its column, or nothing: no key is `(0, 0)`, because no column has an empty name.
-#[derive(Clone, Copy)]
-struct Entry {
-    word: Word,
-    column: usize,
-}
-
-const TABLE: [Entry; PLACES] = {
-    let mut table = [Entry { word: (0, 0), column: SENT }; PLACES];
-    let mut column = 0;
-    while column < SENT {
-        let word = word(name(column).as_bytes());
-        table[place(word, FACTOR)] = Entry { word, column };
-        column += 1;
-    }
-    table
-};
-
-/// The same for running code, which must not copy it.
-static COLUMN_OF: [Entry; PLACES] = TABLE;
-
-#[inline]
-fn find(word: Word) -> Option<usize> {
-    let entry = &COLUMN_OF[place(word, FACTOR)];
-    let other = (entry.word.0 ^ word.0) | (entry.word.1 ^ word.1);
-    (other == 0 && entry.column < SENT).then_some(entry.column)
-}
-
 /// Columns by the first bytes of their names, and by how long these are.
 const LEADS: usize = 128;
 
@@ -223,6 +153,12 @@ static LEAD_OF: [Lead; LEADS] = {
     table
 };
 
+/// Where a key that stands first in a word lies, by how far its quotes are apart.
+#[inline]
+fn lead_of(low: u64, apart: u32) -> &'static Lead {
+    &LEAD_OF[lead_place(low, apart, LEAD_FACTOR)]
+}
+
 impl Lead {
     /// What leads to the text that lies between two quotes, if it is the name of a column, between
     /// two quotes as well, and the text is plain, which says nothing about escapes in it.
@@ -230,29 +166,37 @@ impl Lead {
     #[allow(clippy::inline_always, reason = "it is the walker's loop")]
     pub(crate) fn to(text: &[u8], key: [u32; 2], value: [u32; 2]) -> Option<&'static Self> {
         let (low, high) = halves(glance(text, key[0]));
-        let lead = &LEAD_OF[lead_place(low, key[1].wrapping_sub(key[0]), LEAD_FACTOR)];
+        let lead = lead_of(low, key[1].wrapping_sub(key[0]));
         let other = (low & lead.mask.0 ^ lead.word.0) | (high & lead.mask.1 ^ lead.word.1);
         let length = value[1].wrapping_sub(value[0]).wrapping_sub(1);
         (other == 0 && fits(length, lead.longest)).then_some(lead)
     }
 }
 
-/// The column of the key that lies in `text`.
+/// The column whose name lies first in a word, between quotes so far apart.
+#[inline]
+fn find((low, high): Word, apart: u32) -> Option<usize> {
+    // Where a name is longer or shorter, a quote of one meets a letter of the other.
+    let mask = MASKS.get(apart as usize + 1)?;
+    let lead = lead_of(low, apart);
+    let other = (low ^ lead.word.0) & mask.0 | (high ^ lead.word.1) & mask.1;
+    (other == 0).then_some(lead.column)
+}
+
+/// The column of the key that lies in `text`, between two quotes.
 #[inline]
 pub(crate) fn column_at(text: &[u8], (start, stop): (u32, u32)) -> Option<usize> {
-    let mask = MASKS.get(stop.wrapping_sub(start) as usize)?;
-    let (low, high) = halves(glance(text, start));
-    find((low & mask.0, high & mask.1))
+    find(halves(glance(text, start.wrapping_sub(1))), stop.wrapping_sub(start).wrapping_add(1))
 }
 
 /// The column a key stands for.
 #[inline]
 pub(crate) fn column(key: &[u8]) -> Option<usize> {
-    // A name never holds a zero, so no key can look like a shorter one.
-    if key.len() > WORD || key.contains(&0) {
-        return None;
-    }
-    find(word(key))
+    let mut quoted = [b'"'; WORD];
+    quoted.get_mut(1..WORD - 1)?.get_mut(..key.len())?.copy_from_slice(key);
+    // A quote inside would look like the end of a name.
+    let is_bare = !key.contains(&b'"');
+    find(halves(quoted), narrow(key.len() + 1)).filter(|_| is_bare)
 }
 
 #[cfg(test)]
@@ -297,23 +241,32 @@ mod tests {
 
     #[test]
     fn every_name_is_found_and_nothing_else() {
-        for index in 0..SENT {
-            let found = |text: &str, stop: usize| {
-                let key = &text.as_bytes()[1..stop];
-                let stop = u32::try_from(stop).unwrap();
-                assert_eq!(column_at(text.as_bytes(), (1, stop)), column(key), "{text}");
-                column(key)
-            };
-            let length = name(index).len();
-            for text in [format!("\"{}\":\"some value", name(index)), format!("\"{}", name(index))]
-            {
-                assert_eq!(found(&text, length + 1), Some(index));
-                assert_eq!(found(&text, length), None);
+        let found = |key: &str| {
+            let stop = u32::try_from(key.len() + 1).unwrap();
+            let expected = column(key.as_bytes());
+            for text in [format!("\"{key}\""), format!("\"{key}\":\"some value of it")] {
+                assert_eq!(column_at(text.as_bytes(), (1, stop)), expected, "{text}");
             }
-            assert_eq!(found(&format!("\"{}x and so on", name(index)), length + 2), None);
+            expected
+        };
+        for index in 0..SENT {
+            let name = name(index);
+            assert_eq!(found(name), Some(index));
+            for wrong in [format!("{name}x"), format!("x{name}"), name.to_uppercase()] {
+                assert_eq!(found(&wrong), None, "{wrong}");
+            }
+            for shorter in [&name[1..], &name[..name.len() - 1]] {
+                assert_eq!(found(shorter), None, "{shorter}");
+            }
         }
         for key in ["", "revenue_micros", "event_id\0", "\0", "a_very_long_key_indeed"] {
-            assert_eq!(column(key.as_bytes()), None);
+            assert_eq!(found(key), None);
+        }
+        // What stands around a name in its place belongs to no key.
+        for index in 0..SENT {
+            for more in ["\"", "\":", "\":\""] {
+                assert_eq!(column(format!("{}{more}", name(index)).as_bytes()), None);
+            }
         }
     }
 }

@@ -111,7 +111,14 @@ impl Seed {
         };
         // The last sixteen bytes stand for what is left, and may overlap the others.
         let (chunks, _) = text.as_chunks();
-        let hash = chunks.iter().fold(c ^ text.len() as u64, |hash, chunk| mixed(hash, chunk, b));
+        let (pairs, rest) = chunks.as_chunks::<2>();
+        // Two at a time, because each product waits for the one before.
+        let start = [c ^ text.len() as u64, a];
+        let [one, other] = pairs.iter().fold(start, |[one, other], [first, second]| {
+            [mixed(one, first, b), mixed(other, second, b)]
+        });
+        let both = one ^ other.rotate_left(32);
+        let hash = rest.iter().fold(both, |hash, chunk| mixed(hash, chunk, b));
         mixed(hash, text.last_chunk().unwrap_or(&[0; 16]), a)
     }
 

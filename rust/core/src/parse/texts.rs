@@ -55,7 +55,11 @@ impl Texts {
             let end = self.bytes.len() + stop.saturating_sub(start) as usize;
             // Whole chunks, the first of them always: what lies past the text's end is cut off.
             for at in (start..).step_by(CHUNK) {
-                self.bytes.extend_from_slice(&glance::<CHUNK>(text, at));
+                // By reference: a chunk that is passed on goes by way of the stack.
+                match text.get(at as usize..).and_then(<[u8]>::first_chunk::<CHUNK>) {
+                    Some(chunk) => self.bytes.extend_from_slice(chunk),
+                    None => self.bytes.extend_from_slice(&glance::<CHUNK>(text, at)),
+                }
                 if self.bytes.len() >= end {
                     break;
                 }
