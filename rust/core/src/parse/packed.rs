@@ -77,11 +77,13 @@ impl Packed {
             let from = without.partition_point(|&row| row < rows.start);
             let to = without.partition_point(|&row| row < rows.end);
             let count = u32::try_from(rows.len() - (to - from)).unwrap_or(u32::MAX);
-            let bytes = match &without[from..to] {
-                [] => Ok(Cow::Borrowed(self.part(rows))),
-                some => self.without(rows, some).map(Cow::Owned),
-            };
-            (count > 0).then(|| Ok((count, bytes?)))
+            (count > 0).then(|| {
+                let bytes = match &without[from..to] {
+                    [] => Cow::Borrowed(self.part(rows)),
+                    some => Cow::Owned(self.without(rows, some)?),
+                };
+                Ok((count, bytes))
+            })
         })
     }
 
