@@ -24,7 +24,9 @@ from test_front import cpu_us, wait_for
 from unmogrowp.catalog import Catalog
 from unmogrowp.server.supervisor import free_port
 
-EVENTS, APPS = 100_000, 200
+EVENTS, APPS = 100_000, 400
+# Apps that one load may come to; the next begins behind them, where the same events are new.
+APPS_A_LOAD = 40
 ROUNDS, SECONDS = 5, 3
 SERVER_CORE, CLIENT_CORE = "0", "1"
 # Well below what was measured, so that only a real loss of speed falls short.
@@ -143,7 +145,7 @@ def test_requests_beside_nginx(tmp_path: Path) -> None:
                 sizes = {"per_body": per_body, "connections": connections}
                 a = load(tmp_path, ours, **sizes, first_key=key)
                 b = load(tmp_path, theirs, **sizes, first_key=1)
-                key = (key + 20) % APPS + 1
+                key = (key + APPS_A_LOAD) % APPS + 1
                 if number >= 0:
                     pairs.append((a, b))
             shares[per_body, connections] = report(per_body, connections, pairs)

@@ -94,11 +94,11 @@ impl Seed {
     /// `N` words, behind which all others are zero: those change nothing.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "a hash has no wrong bits")]
-    fn hash<const N: usize>(&self, words: [u64; N], length: u32) -> u32 {
+    fn hash<const N: usize>(&self, words: [u64; N], length: u32) -> usize {
         let word = |at: usize| words.get(at).copied().unwrap_or(0);
         let [a, b, c] = self.words;
         let first = fold(word(0) ^ a, word(1) ^ b ^ u64::from(length));
-        (if N > 2 { first ^ fold(word(2), c) } else { first }) as u32
+        (if N > 2 { first ^ fold(word(2), c) } else { first }) as usize
     }
 
     /// Of a text that fits no place; it may share it with others.
@@ -126,8 +126,8 @@ impl Seed {
     #[allow(clippy::cast_possible_truncation, reason = "a hash has no wrong bits")]
     fn sought(&self, words: Words, length: u32) -> Place {
         let is_long = length as usize > INLINE;
-        let hash = if is_long { words[0] as u32 } else { self.hash(words, length) };
-        Place { words, room: length.wrapping_add(1), number: hash }
+        let number = if is_long { words[0] as u32 } else { self.hash(words, length) as u32 };
+        Place { words, room: length.wrapping_add(1), number }
     }
 }
 
@@ -341,7 +341,7 @@ fn known<const N: usize>(
             break;
         }
         let words: [u64; N] = words_at(text, start, length);
-        let mut at = seed.hash(words, length) as usize & last;
+        let mut at = seed.hash(words, length) & last;
         let place = loop {
             let place = &table[at];
             let other = (0..N).fold(0, |other, word| other | words[word] ^ place.words[word]);
