@@ -49,6 +49,34 @@ def test_a_warehouse_that_is_away_costs_reads_only(
             check(server)
 
 
+def test_of_two_data_directories_one_stops_and_goes_on_once_the_other_is_gone(
+    tmp_path: Path, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNMOGROWP_WAREHOUSE__DSN", dsn)
+    ad, install, purchase = events()
+    with serving(tmp_path / "one") as one:
+        assert one.post(ndjson([ad])).json()["stored"] == 1
+        one.settle()
+        with serving(tmp_path / "two") as two:
+            for number in (install, event(9, event_name="open", user_id="zoe")):
+                assert two.post(ndjson([number])).json()["stored"] == 1
+                two.settle()
+            # It takes events and keeps them to itself.
+            assert one.post(ndjson([purchase])).json()["stored"] == 1
+            until(lambda: ready(one)["degraded"] == ["store"], 10, "the first one stopped")
+            assert "another data directory" in ready(one)["store"]["problem"]
+            assert ready(two)["degraded"] == []
+            assert len(two.get("/v1/events").text.splitlines()) == 3
+        one.stop()
+        one.start()
+        one.settle()
+        assert ready(one)["degraded"] == []
+        assert len(one.get("/v1/events").text.splitlines()) == 4
+        total = one.get("/v1/reports/overview").json()["total"]
+        assert total == {"events": 4, "users": 3, "revenue": {"USD": "2.50"}}
+        assert one.get("/v1/reports/attribution").json()["total"]["conversions"] == 2
+
+
 def expect_away(server: Server) -> None:
     answer = server.get("/v1/reports/overview")
     assert answer.status_code == 503

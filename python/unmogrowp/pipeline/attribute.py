@@ -14,6 +14,7 @@ from unmogrowp import _core
 from unmogrowp.catalog import App, Catalog
 from unmogrowp.errors import SinkBusy
 from unmogrowp.pipeline import statements
+from unmogrowp.pipeline.rival import refuse_rival
 from unmogrowp.pipeline.state import Applied, State
 from unmogrowp.table import Table
 from unmogrowp.warehouse import Warehouse
@@ -68,6 +69,7 @@ class Attributor:
         if last <= after:
             return False
         span = {"after": after, "upto": min(last, after + BATCHES_MAX)}
+        refuse_rival(self._warehouse, self._state)
         try:
             began = self._begin()
             self._link(span, apps)
@@ -135,6 +137,7 @@ class Attributor:
 
     def _recompute(self, app: App, apps: dict[str, App]) -> None:
         """Credit a whole app by its new settings beside the old rows, then switch."""
+        refuse_rival(self._warehouse, self._state)
         applied = self._state.applied(app.id)
         fresh = Applied(rules_of(app), self._state.next("rule_version"))
         is_cut_anew = (applied.cut if applied else []) != list(app.settings.cut)

@@ -13,6 +13,7 @@ from unmogrowp.pipeline import erase, retain
 from unmogrowp.pipeline.attribute import Attributor
 from unmogrowp.pipeline.backup import Staging, remove_leftovers
 from unmogrowp.pipeline.receipt import receipt
+from unmogrowp.pipeline.rival import foreign_batch
 from unmogrowp.pipeline.ship import Shipper
 from unmogrowp.pipeline.state import JOINED, Applied, State
 from unmogrowp.warehouse import Warehouse, damage, schema
@@ -75,12 +76,13 @@ class Pipeline:
 
         On a server the warehouse may have been filled from a data directory that is lost, or from
         this one after the moment it was restored to. In that case the events that were about to be
-        shipped then are in the roll-ups already, and those are made anew.
+        shipped then are in the roll-ups already, and those are made anew. The same is done where
+        another data directory filled the warehouse since: whoever was started last goes on.
 
         Raises:
             SinkBusy: The warehouse fails for now.
         """
-        if self._state.counter(JOINED):
+        if self._state.counter(JOINED) and not foreign_batch(self.warehouse, self._state):
             return
         (found,) = self.warehouse.rows(_NEWEST)
         for name in ("version", "rule_version"):

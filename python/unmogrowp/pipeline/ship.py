@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unmogrowp import _core
+from unmogrowp.pipeline.rival import refuse_rival
 from unmogrowp.pipeline.state import Bounds, Position, State
 from unmogrowp.warehouse import Warehouse
 
@@ -67,6 +68,7 @@ class Shipper:
             batch = self._reader.range(bounds.first, bounds.last)
             load = _load(bounds.first, batch, bounds.id)
         self._look_ahead(bounds)
+        refuse_rival(self._warehouse, self._state)
         # The same bounds always give the same rows, so the same token means the same rows.
         token = "{}.{}-{}.{}".format(*bounds.first, *bounds.last)
         if repairs := self._state.counter("repairs"):

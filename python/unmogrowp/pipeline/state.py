@@ -114,6 +114,11 @@ class State:
         row = self._run("select value from counters where name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
+    def newest_batch_id(self) -> int:
+        """The largest id that a batch was given, or is below that of the next."""
+        row = self._run("select seq from sqlite_sequence where name = 'batches'").fetchone()
+        return int(row[0]) if row else 0
+
     def raise_batch_id(self, least: int) -> None:
         """The ids of batches from now on are larger than `least`."""
         known = "select 1 from sqlite_sequence where name = 'batches'"
