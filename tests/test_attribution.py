@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -395,3 +396,38 @@ def test_the_separator_is_exactly_that():
 def test_paths_that_cannot_be_read_are_refused(columns, message):
     with pytest.raises(ug.errors.SchemaError, match=message):
         ug.Journeys.from_paths(pa.table(columns))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("path", ["a", "(unattributed)"], "row 3 is named"),
+        ("conversions", [1.0, None], "null in row 3"),
+        ("conversions", [1.0, -1.0], "negative in row 3"),
+        ("conversions", [1.0, float("inf")], "not a finite number in row 3"),
+        ("nulls", [0.0, -1.0], "negative in row 3"),
+        ("value", [0.0, float("nan")], "not a finite number in row 3"),
+    ],
+)
+def test_a_path_is_named_over_all_chunks(column, values, message):
+    good = {"path": ["a", "b"], "conversions": [1.0, 1.0], "nulls": [0.0] * 2, "value": [0.0] * 2}
+    table = pa.concat_tables([pa.table(good), pa.table(good | {column: values})])
+    with pytest.raises(ug.errors.SchemaError, match=message):
+        ug.Journeys.from_paths(table)
+
+
+@pytest.mark.parametrize("most", [1.0, 2.0**53], ids=["fractions", "beyond whole numbers"])
+def test_threads_do_not_show_in_sums_that_are_not_exact(most, monkeypatch):
+    count, chance = 200_000, random.Random(7)
+    drawn = [chance.random() * most for _ in range(2 * count)]
+    if most > 1:
+        drawn = [float(int(number)) for number in drawn]
+    paths = [[f"{number % 7}", f"{number % 11}"] for number in range(count)]
+    table = pa.table({"path": paths, "conversions": drawn[:count], "nulls": drawn[count:]})
+    models = [ug.Markov(), ug.Markov(2), ug.Shapley(), ug.Linear()]
+
+    def made(threads):
+        monkeypatch.setenv("UNMOGROWP_THREADS", threads)
+        return ug.compare(ug.Journeys.from_paths(table), models).to_pyarrow()
+
+    assert made("1") == made("3")

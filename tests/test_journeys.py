@@ -139,9 +139,20 @@ def test_a_table_that_cannot_be_meant_is_refused(columns, message):
     assert "\nhint: " in str(caught.value)
 
 
-def test_a_row_is_named_over_all_chunks():
-    chunks = [table(), table(), table(user_id=[1, None, 1])]
-    with pytest.raises(SchemaError, match="null in row 7"):
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"user_id": [1, None, 1]}, "null in row 7"),
+        ({"is_conversion": [False, None, True]}, "null in row 7"),
+        ({"timestamp": pa.array([START, START, None], pa.timestamp("us", "UTC"))}, "in row 8"),
+        ({"channel": ["a", "(unattributed)", "b"]}, r"row 7 is named `\(unattributed\)`"),
+        ({"value": [0.0, 0.0, float("inf")]}, "not a finite number in row 8"),
+    ],
+)
+def test_a_row_is_named_over_all_chunks(columns, message):
+    last = table(**columns)
+    chunks = [table().cast(last.schema), table().cast(last.schema), last]
+    with pytest.raises(SchemaError, match=message):
         ug.journeys(pa.concat_tables(chunks))
 
 
