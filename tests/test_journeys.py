@@ -156,6 +156,41 @@ def test_a_row_is_named_over_all_chunks(columns, message):
         ug.journeys(pa.concat_tables(chunks))
 
 
+def test_rows_of_one_time_come_in_their_order_over_all_chunks():
+    late = {"a": 1, "end": 2}
+
+    def chunk(*channels):
+        times = [START + dt.timedelta(days=late.get(channel, 0)) for channel in channels]
+        return table(
+            timestamp=pa.array(times, pa.timestamp("us", "UTC")),
+            channel=list(channels),
+            is_conversion=[channel == "end" for channel in channels],
+        )
+
+    given = pa.concat_tables([chunk("a", "b", "c"), chunk("d", "e", "f"), chunk("g", "h", "end")])
+    found = ug.journeys(given)
+    assert found.to_paths().column("path").to_pylist() == [list("bcdefgha")]
+
+
+def test_conversions_without_a_name_share_one():
+    """Each name has the touches since its own last conversion."""
+    days = [START + dt.timedelta(days=number) for number in range(6)]
+    given = pa.table(
+        {
+            "user_id": [1] * 6,
+            "timestamp": pa.array(days, pa.timestamp("us", "UTC")),
+            "channel": ["x", None, "y", None, None, "z"],
+            "is_conversion": [False, True, False, True, True, False],
+            "conversion_name": [None, None, None, None, "buy", None],
+            "value": [0.0] * 6,
+        }
+    )
+    found = ug.journeys(given, conversion_name="conversion_name", policy="partition")
+    rows = ug.attribute(found, ug.Linear()).to_pyarrow().to_pylist()
+    shared = [(row["conversion_id"], row["channel"], row["credit"]) for row in rows]
+    assert shared == [(1, "x", 1.0), (3, "y", 1.0), (4, "x", 0.5), (4, "y", 0.5)]
+
+
 @pytest.mark.parametrize("role", ["user", "time", "channel", "is_conversion", "value"])
 @pytest.mark.parametrize("rows", [0, 3])
 def test_a_named_column_must_exist(role, rows):
