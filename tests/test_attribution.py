@@ -416,8 +416,10 @@ def test_a_path_is_named_over_all_chunks(column, values, message):
         ug.Journeys.from_paths(table)
 
 
-@pytest.mark.parametrize("most", [1.0, 2.0**53], ids=["fractions", "beyond whole numbers"])
-def test_threads_do_not_show_in_sums_that_are_not_exact(most, monkeypatch):
+@pytest.mark.parametrize(
+    "most", [1.0, 1_000.0, 2.0**53], ids=["fractions", "whole numbers", "beyond whole numbers"]
+)
+def test_threads_do_not_show_in_what_they_sum(most, monkeypatch):
     count, chance = 200_000, random.Random(7)
     drawn = [chance.random() * most for _ in range(2 * count)]
     if most > 1:
@@ -425,9 +427,13 @@ def test_threads_do_not_show_in_sums_that_are_not_exact(most, monkeypatch):
     paths = [[f"{number % 7}", f"{number % 11}"] for number in range(count)]
     table = pa.table({"path": paths, "conversions": drawn[:count], "nulls": drawn[count:]})
     models = [ug.Markov(), ug.Markov(2), ug.Shapley(), ug.Linear()]
+    models += [ug.Shapley("conversion_rate", name="rate"), ug.Counterfactual()]
 
     def made(threads):
         monkeypatch.setenv("UNMOGROWP_THREADS", threads)
-        return ug.compare(ug.Journeys.from_paths(table), models).to_pyarrow()
+        js = ug.Journeys.from_paths(table)
+        counted = [js.transitions(), js.to_paths(), js.to_paths(whole=True)]
+        counted.append(ug.removal_effects(js, ug.Markov()))
+        return [table.to_pyarrow() for table in (ug.compare(js, models), *counted)]
 
     assert made("1") == made("3")
