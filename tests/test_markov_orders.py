@@ -50,19 +50,21 @@ def moves(journeys, order):
             yield [*contexts, *([("start", tuple(steps[:at]))] if at < order else [])], step
 
 
-def mean_log_likelihood(folds, order, channels):
-    """The same, move by move, from the journeys of each fold: (path, outcome)."""
-    total = 0.0
+def log_likelihoods(folds, order, channels):
+    """Of the journeys of each fold, (path, outcome), move by move."""
+    totals = []
     for held, journeys in enumerate(folds):
         others = [journey for n, fold in enumerate(folds) if n != held for journey in fold]
         seen = Counter((c, step) for contexts, step in moves(others, order) for c in contexts)
         alone = Counter(c for contexts, _ in moves(others, order) for c in contexts)
+        total = 0.0
         for contexts, step in moves(journeys, order):
             chance = 1 / (channels + 2)
             for context in contexts:
                 chance = (seen[context, step] + chance) / (alone[context] + 1)
             total += math.log(chance)
-    return total / sum(map(len, folds))
+        totals.append(total)
+    return totals
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -76,9 +78,23 @@ def test_scores_are_those_of_moves_foretold_one_by_one(order):
         for end, count in zip(("converted", "null"), counts, strict=True)
         for _ in range(count // 2)
     ]
-    expected = mean_log_likelihood([fold, fold], order, channels=3)
+    expected = sum(log_likelihoods([fold, fold], order, channels=3)) / sum(map(sum, given.values()))
     scores = ug.markov_orders(js, [order], folds=2)
     assert scores.column("log_likelihood").to_pylist()[0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(3, [2, 1]), (5, [2, 2, 1]), (7, [3, 2, 2])])
+def test_the_standard_error_is_that_of_a_mean_over_folds(count, sizes):
+    """By how far the sum of a fold is off what the mean lets expect of as many journeys."""
+    folds = [[(("a", "b"), "converted")] * size for size in sizes]
+    sums = log_likelihoods(folds, 2, channels=2)
+    mean = sum(sums) / count
+    squares = sum((own - mean * size) ** 2 for own, size in zip(sums, sizes, strict=True))
+    expected = math.sqrt(squares * len(sizes) / (len(sizes) - 1)) / count
+    scores = ug.markov_orders(from_paths([["a", "b"]], [count], [0]), [2], folds=len(sizes))
+    assert scores.column("log_likelihood").to_pylist() == pytest.approx([mean])
+    assert scores.column("standard_error").to_pylist() == pytest.approx([expected])
+    assert expected > 0
 
 
 def test_every_journey_is_in_one_fold():
