@@ -128,6 +128,23 @@ def test_orders_are_drawn_evenly():
         assert abs(earned - 1.0) < 4.5 * error
 
 
+def test_two_that_convert_only_together_share_alike_in_every_order():
+    """Read forwards, whoever comes later earns all of it, and read backwards the other."""
+    credit = credit_of(ug.compare(from_paths({("ads", "mail"): (4, 0)} | DUMMIES), [GAME]))
+    assert (credit["ads"], credit["mail"]) == ((2.0, 0.0), (2.0, 0.0))
+
+
+def test_the_error_is_that_of_a_mean_of_orders():
+    """Each of many earns half in the orders that it begins, half in those that it ends."""
+    given = {(f"{number:02}",): (1, 0) for number in range(25)}
+    credit = credit_of(ug.compare(from_paths(given), [ug.Shapley("conversion_rate", samples=50)]))
+    for earned, error in credit.values():
+        mean = earned / 25
+        variance = mean / 2 - mean**2
+        assert error == pytest.approx(25 * (variance / 49) ** 0.5)
+    assert sum(earned > 0 for earned, _ in credit.values()) > 20
+
+
 @pytest.mark.parametrize("samples", [0, 1, 1_000_001])
 def test_too_few_or_too_many_orders_are_refused(samples):
     with pytest.raises(ValueError, match=f"samples must be from 2 to 1,000,000, got `{samples}`"):
