@@ -175,3 +175,47 @@ def test_those_of_nobody_are_drawn_one_by_one() -> None:
     assert 40 < width(bytes(16)) < 100
     with pytest.raises(ValueError, match="resamples from 2"):
         _core.spread(ug.Table.read(pa.table({"person": [b""]})).batches, (0.9, 1, 1))
+
+
+def test_each_currency_has_intervals_of_its_own() -> None:
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    # Dollars come by way of ads, euros by mail, and of both some by way of nothing.
+    ways = [("ads", "USD", 90), ("mail", "EUR", 40), (None, "USD", 30), (None, "EUR", 60)]
+    rows, who = [], 0
+    for channel, currency, count in ways:
+        for _ in range(count):
+            who += 1
+            if channel is not None:
+                rows.append((who, start, channel, False, None, 0.0))
+            rows.append((who, start + dt.timedelta(hours=1), None, True, currency, 2.0))
+    names = ("user_id", "timestamp", "channel", "is_conversion", "currency", "value")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    columns["currency"] = pa.array(columns["currency"], pa.string())
+    js = ug.journeys(pa.table(columns), currency="currency", value="value")
+    table = ug.compare(js, MODELS, intervals=0.95, resamples=400, seed=2).to_pyarrow().to_pylist()
+    for model in MODELS:
+        found = {}
+        for row in table:
+            ends = [row[f"{model.name}_conversions{end}"] for end in ("", "_low", "_high")]
+            found[row["channel"], row["currency"]] = ends
+        is_rule = model in MODELS[:2]
+        for channel, currency, count in ways:
+            point, low, high = found.pop((channel or "(unattributed)", currency))
+            if channel is not None and not is_rule:
+                # By the channel's share of all, whatever the currency.
+                assert 0.4 * point < low < point < high < 1.6 * point, model.name
+                continue
+            assert point == pytest.approx(count)
+            # Poisson of each person: a deviation is the root of the count.
+            assert low == pytest.approx(count - 1.96 * count**0.5, abs=0.6 * count**0.5)
+            assert high == pytest.approx(count + 1.96 * count**0.5, abs=0.6 * count**0.5)
+        assert all(ends == [0.0] * 3 for ends in found.values()) == is_rule, model.name
+
+
+def test_counts_of_paths_are_people_even_where_nobody_left() -> None:
+    paths = pa.table({"path": ["ads", "mail"], "conversions": [400, 100]})
+    table = ug.compare(ug.Journeys.from_paths(paths), MODELS, intervals=0.95, resamples=400)
+    for model in MODELS[:3]:
+        for channel, count in (("ads", 400), ("mail", 100)):
+            low, high = (credit(table, model.name, end)[channel] for end in ("_low", "_high"))
+            assert high - low == pytest.approx(2 * 1.96 * count**0.5, rel=0.25), model.name

@@ -233,3 +233,13 @@ fn aggregated_paths_are_drawn_by_their_counts() {
         }
     }
 }
+
+#[test]
+fn ends_lie_between_samples_as_quantiles_do() {
+    let close = |(low, high): (f64, f64), expected: (f64, f64)| {
+        assert!((low - expected.0).abs() < 1e-12 && (high - expected.1).abs() < 1e-12);
+    };
+    close(ends(&mut [30.0, 0.0, 20.0, 10.0], 0.5), (7.5, 22.5));
+    close(ends(&mut [30.0, 0.0, 70.0, 10.0, 50.0], 0.9), (2.0, 66.0));
+    close(ends(&mut [4.0], 0.9), (4.0, 4.0));
+}
