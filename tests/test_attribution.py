@@ -437,3 +437,12 @@ def test_threads_do_not_show_in_what_they_sum(most, monkeypatch):
         return [table.to_pyarrow() for table in (ug.compare(js, models), *counted)]
 
     assert made("1") == made("3")
+
+
+def test_moves_that_never_happened_are_no_rows():
+    moves = ug.Journeys.from_paths(pa.table({"path": ["a > b"], "conversions": [2]})).transitions()
+    rows = {
+        (row["kind"], row["from"], row["to"]): row["count"]
+        for row in moves.to_pyarrow().to_pylist()
+    }
+    assert rows == {("start", None, "a"): 2, ("move", "a", "b"): 2, ("conversion", "b", None): 2}

@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import importlib
+import json
 import os
 import signal
 import threading
@@ -170,6 +171,35 @@ def test_rows_of_one_time_come_in_their_order_over_all_chunks():
     given = pa.concat_tables([chunk("a", "b", "c"), chunk("d", "e", "f"), chunk("g", "h", "end")])
     found = ug.journeys(given)
     assert found.to_paths().column("path").to_pylist() == [list("bcdefgha")]
+
+
+def parsed(*events):
+    common = {"app_id": "com.example.app", "timestamp": "2026-10-01T10:00:00Z"}
+    body = "\n".join(json.dumps({"event_name": "x", **common, **event}) for event in events)
+    result = ug.parse(body.encode())
+    assert not len(result.rejects)
+    return result.events
+
+
+def test_events_of_the_parser_bring_their_revenue():
+    ad = {"event_type": "click", "source": "meta", "user_id": "ana"}
+    bought = {"event_name": "purchase", "timestamp": "2026-10-01T11:00:00Z"}
+    events = parsed(
+        ad,
+        bought | {"user_id": "ana", "revenue": 2.5, "currency": "USD"},
+        bought | {"user_id": "ben", "revenue": "0.1", "currency": "EUR"},
+    )
+    rows = ug.attribute(ug.journeys(events, conversion=["purchase"]), ug.Linear()).to_pyarrow()
+    shown = [rows[name].to_pylist() for name in ("channel", "value", "currency")]
+    assert shown == [["meta", "(unattributed)"], [2.5, 0.1], ["USD", "EUR"]]
+
+
+def test_a_row_of_events_is_named_over_all_chunks():
+    ad = {"event_type": "click", "user_id": "ana"}
+    first = parsed(ad | {"source": "meta"}, ad, ad).to_pyarrow()
+    last = parsed(ad, ad | {"source": "(unattributed)"}).to_pyarrow()
+    with pytest.raises(SchemaError, match=r"row 4 is named `\(unattributed\)`"):
+        ug.journeys(pa.concat_tables([first, last]), conversion=["purchase"])
 
 
 def test_conversions_without_a_name_share_one():

@@ -165,6 +165,7 @@ def test_a_heatmap_shows_the_moves_of_the_chain():
         column = ends.get(move["kind"], move["to"] or "(none)")
         cell = image[rows.index(row), columns.index(column)]
         assert cell == pytest.approx(move["probability"])
+        assert move["count"] > 0
 
 
 def test_rare_channels_are_one_row_and_column():
