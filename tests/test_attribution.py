@@ -417,15 +417,23 @@ def test_a_path_is_named_over_all_chunks(column, values, message):
 
 
 @pytest.mark.parametrize(
-    "most", [1.0, 1_000.0, 2.0**53], ids=["fractions", "whole numbers", "beyond whole numbers"]
+    ("most", "is_whole"),
+    [
+        (1.0, [False, False]),
+        (9.0, [True, False]),
+        (9.0, [False, True]),
+        (1_000.0, [True, True]),
+        (2.0**53, [True, True]),
+    ],
 )
-def test_threads_do_not_show_in_what_they_sum(most, monkeypatch):
+def test_threads_do_not_show_in_what_they_sum(most, is_whole, monkeypatch):
     count, chance = 200_000, random.Random(7)
-    drawn = [chance.random() * most for _ in range(2 * count)]
-    if most > 1:
-        drawn = [float(int(number)) for number in drawn]
+    columns = {"conversions": [], "nulls": []}
+    for column, is_floored in zip(columns.values(), is_whole, strict=True):
+        drawn = [chance.random() * most for _ in range(count)]
+        column.extend(float(int(number)) if is_floored else number for number in drawn)
     paths = [[f"{number % 7}", f"{number % 11}"] for number in range(count)]
-    table = pa.table({"path": paths, "conversions": drawn[:count], "nulls": drawn[count:]})
+    table = pa.table({"path": paths, **columns})
     models = [ug.Markov(), ug.Markov(2), ug.Shapley(), ug.Linear()]
     models += [ug.Shapley("conversion_rate", name="rate"), ug.Counterfactual()]
 
