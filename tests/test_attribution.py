@@ -442,6 +442,7 @@ def test_threads_do_not_show_in_what_they_sum(most, is_whole, monkeypatch):
         js = ug.Journeys.from_paths(table)
         counted = [js.transitions(), js.to_paths(), js.to_paths(whole=True)]
         counted.append(ug.removal_effects(js, ug.Markov()))
+        counted.append(ug.compare(js, models[:2], intervals=0.9, resamples=4))
         return [table.to_pyarrow() for table in (ug.compare(js, models), *counted)]
 
     assert made("1") == made("3")

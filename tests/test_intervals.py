@@ -116,6 +116,7 @@ def test_the_same_seed_says_the_same() -> None:
     [
         ({"intervals": 95}, "share between 0 and 1"),
         ({"intervals": 0.0}, "share between 0 and 1"),
+        ({"intervals": 1.0}, "share between 0 and 1"),
         ({"intervals": float("nan")}, "share between 0 and 1"),
         ({"intervals": 0.9, "resamples": 1}, "resamples from 2"),
         ({"intervals": 0.9, "resamples": 10_001}, "resamples from 2"),
