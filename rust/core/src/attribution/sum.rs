@@ -180,6 +180,16 @@ mod tests {
         assert_eq!(sum(&[1.0, -1.0]).to_bits(), 0.0_f64.to_bits());
     }
 
+    #[test]
+    fn what_is_far_below_breaks_a_tie() {
+        let (large, tiny) = (2_f64.powi(53), 2_f64.powi(-60));
+        assert_eq!(sum(&[large, 1.0]).to_bits(), large.to_bits());
+        assert_eq!(sum(&[large, 1.0, tiny]).to_bits(), (large + 2.0).to_bits());
+        assert_eq!(sum(&[large, 1.0, -tiny]).to_bits(), large.to_bits());
+        assert_eq!(sum(&[large, 1.0, tiny, -tiny]).to_bits(), large.to_bits());
+        assert_eq!(sum(&[large + 2.0, 1.0, -tiny]).to_bits(), (large + 2.0).to_bits());
+    }
+
     proptest! {
         #[test]
         fn one_value_comes_back(value in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL) {
