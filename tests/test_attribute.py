@@ -89,6 +89,22 @@ def break_off(house: House) -> None:
     house.warehouse.command("RENAME TABLE hidden TO credits")
 
 
+def test_a_round_says_whether_there_was_anything_to_do(house: House) -> None:
+    idle = {"lag_bytes": 0, "unattributed_batches": 0}
+    house.ship()
+    house.attribute()
+    assert house.pipeline.status() == idle
+    # A round takes five batches.
+    for number in range(7):
+        house.send("app", [click(number, "meta", user_id="ana", **at(number))])
+    assert house.pipeline.status() == idle | {"unattributed_batches": 7}
+    assert house.pipeline.attribute_once()
+    assert house.pipeline.status() == idle | {"unattributed_batches": 2}
+    assert house.pipeline.attribute_once()
+    assert house.pipeline.status() == idle
+    assert not house.pipeline.attribute_once()
+
+
 def test_a_round_that_broke_off_is_finished_to_the_librarys_credit(house: House) -> None:
     house.send("app", household(SHARED_USERS_MAX))
     house.attribute()
