@@ -64,11 +64,12 @@ class Shipper:
             bounds = self._state.begin_batch(load.first, load.last)
         else:
             load = None
+        # Before anything is read again: whoever is refused tries once a second.
+        refuse_rival(self._warehouse, self._state)
         if load is None or load.batch_id != bounds.id:
             batch = self._reader.range(bounds.first, bounds.last)
             load = _load(bounds.first, batch, bounds.id)
         self._look_ahead(bounds)
-        refuse_rival(self._warehouse, self._state)
         # The same bounds always give the same rows, so the same token means the same rows.
         token = "{}.{}-{}.{}".format(*bounds.first, *bounds.last)
         if repairs := self._state.counter("repairs"):
