@@ -43,7 +43,7 @@ def run_backup(options: argparse.Namespace) -> int:
             with server_of(options).get("/v1/backup", {}, "application/x-tar") as answer:
                 copy(answer, file)
         else:
-            from unmogrowp.server.supervisor import archive_of
+            from unmogrowp.server.archive import archive_of
 
             file.writelines(archive_of(home))
     print_line(f"{path}: {path.stat().st_size:,} bytes")

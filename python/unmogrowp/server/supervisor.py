@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,7 +22,6 @@ import msgspec
 
 from unmogrowp.config import LAYOUT, Settings
 from unmogrowp.errors import UnmogrowpError
-from unmogrowp.pipeline.backup import Staging
 from unmogrowp.server import logs
 from unmogrowp.server.certificate import CertificateFiles
 from unmogrowp.server.child import READY, Orders
@@ -171,25 +170,6 @@ def prepare(data_dir: Path) -> Path:
         mark.with_suffix(".new").write_text(f"{LAYOUT}\n")
         mark.with_suffix(".new").rename(mark)
     return home
-
-
-def archive_of(data_dir: Path) -> Iterator[bytes]:
-    """A data directory without a server as an archive.
-
-    Raises:
-        StartError: There is none, or a server uses it.
-    """
-    if not (data_dir / "VERSION").exists():
-        raise StartError(f"no data is in `{data_dir}`\nhint: name its directory with --data-dir")
-    home = prepare(data_dir)
-    with ExitStack() as stack:
-        for name in ROLES["all"]:
-            stack.enter_context(owning(home / f"{name}.lock"))
-        staging = Staging.make(home)
-        stack.callback(staging.remove)
-        staging.take_stored(nullcontext() if (home / "warehouse").exists() else None)
-        staging.take_catalog()
-        yield from staging.archive()
 
 
 @contextmanager
