@@ -122,6 +122,26 @@ def test_a_round_that_broke_off_is_finished_to_the_librarys_credit(house: House)
     assert alone == unattributed
 
 
+def test_who_is_who_is_read_anew_part_by_part(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As whoever is started does: nobody is left out at the ends of a part."""
+    # Twice, so that some stand in the warehouse more than once.
+    for first in (0, 100):
+        house.send("app", [click(first + n, f"s{n}", user_id=f"u{n}", **at(n)) for n in range(40)])
+        house.attribute()
+    monkeypatch.setattr(attribute, "IDENTITIES_MAX", 3)
+    house.reopen()
+    installs = [event(200 + n, event_name="install", user_id=f"u{n}", **at(99)) for n in range(20)]
+    pairs = [(f"u{n}", f"device-{n % 20}") for n in range(40)]
+    links = [event(300 + n, user_id=u, device_id=d, **at(90)) for n, (u, d) in enumerate(pairs)]
+    house.send("app", installs + links)
+    house.attribute()
+    expected = by_library(house.sent, "app")
+    assert set(expected[0].values()) == {0.5}, "each has the touches of two"
+    assert house.credit("app") == expected
+
+
 def test_a_round_whose_work_tables_were_lost_is_done_again(house: House) -> None:
     house.send("app", [click(1, "meta", user_id="ana", **at(1))])
     house.attribute()

@@ -6,9 +6,10 @@ library calls. Who is who, `persons`, and the graph's memory, `identities`, are 
 then a killed round leaves them as they were, and the round is simply done again.
 """
 
+import itertools
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from unmogrowp import _core
 from unmogrowp.catalog import App, Catalog
@@ -26,6 +27,9 @@ PATIENT_BATCHES_MAX = 50
 # What is kept of an app: credits, since 2 open journeys too.
 KEPT = 2
 TOUCHPOINTS_MAX = 500_000
+# So many are read at once of who is who.
+IDENTITIES_MAX = 100_000
+_FIRST_HALF = (1 << 128) - (1 << 64)
 
 
 class Attributor:
@@ -120,7 +124,10 @@ class Attributor:
         graph = _core.Graph()
         for app in apps.values():
             graph.cut(app.id, app.settings.cuts)
-        graph.add(self._table(statements.REMEMBERED, {}).batches)
+        (row,) = self._warehouse.rows(statements.HOW_MANY)
+        for part in _parts(1 + int(str(row["identities"])) // IDENTITIES_MAX):
+            # Some may come twice, which changes nothing.
+            graph.add(self._table(statements.REMEMBERED, part).batches)
         return graph
 
     def _gather(self, app: App, span: dict[str, int]) -> None:
@@ -203,6 +210,13 @@ class Attributor:
 
 def _kept(app_id: str) -> str:
     return f"kept {app_id}"
+
+
+def _parts(count: int) -> Iterator[dict[str, uuid.UUID]]:
+    """All UUIDs in ranges as the warehouse orders them: by their second half first."""
+    bounds = [(number << 64) // count for number in range(count + 1)]
+    for first, end in itertools.pairwise(bounds):
+        yield {"first": uuid.UUID(int=first), "last": uuid.UUID(int=_FIRST_HALF | (end - 1))}
 
 
 def _credited(

@@ -17,7 +17,11 @@ IS_TOUCHPOINT = (
 APP = "app_id = {app_id:String}"
 APPS = f"SELECT DISTINCT app_id FROM events WHERE {RANGE} ORDER BY app_id"
 IDENTITIES = f"SELECT app_id, identity, {_IDS} FROM events WHERE {RANGE} GROUP BY ALL"
-REMEMBERED = f"SELECT app_id, identity, {_IDS} FROM identities GROUP BY ALL"
+REMEMBERED = (
+    f"SELECT app_id, identity, {_IDS} FROM identities"
+    " WHERE identity >= {first:UUID} AND identity <= {last:UUID}"
+)
+HOW_MANY = "SELECT count() AS identities FROM identities"
 REMEMBER = (
     f"INSERT INTO identities (app_id, identity, {_IDS}, first_seen)"
     f" SELECT app_id, identity, {_IDS}, min(timestamp) FROM events"
