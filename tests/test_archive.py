@@ -44,6 +44,7 @@ PASSING = {
     "warehouse/store/abc/delete_tmp_all_0_0_0/data.bin": b"half",
 }
 LINK = "warehouse/data/default/events"
+EMPTY = "warehouse/store/abc/detached"
 SQLITE = ("store.db", "catalog.db")
 FILES, FOLDERS = 0o600, 0o700
 
@@ -64,6 +65,7 @@ def home(tmp_path: Path) -> Path:
     for name, body in (ENGINE | PASSING).items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_bytes(body)
+    (home / EMPTY).mkdir()
     (home / LINK).parent.mkdir(parents=True)
     (home / LINK).symlink_to("../../store/abc")
     public_key(home)
@@ -139,6 +141,7 @@ def test_sums_are_those_that_other_programs_make(staging: Staging) -> None:
 def test_what_is_restored_is_what_was_there(home: Path, staging: Staging, tmp_path: Path) -> None:
     to = restored(staging, tmp_path / "not" / "there" / "yet")
     assert stat.S_IMODE(to.stat().st_mode) == FOLDERS
+    assert (to / EMPTY).is_dir()
     assert (to / LINK).readlink() == Path("../../store/abc")
     assert (to / LINK / "all_1_1_0" / "data.bin").read_bytes() == b"columns"
     copied = files(to)
@@ -218,6 +221,7 @@ def test_without_a_warehouse_what_is_restored_has_still_to_meet_it(
     staging.take_catalog()
     to = restored(staging, tmp_path / "copy")
     assert not (to / "warehouse").exists()
+    assert not (to / "store.db-wal").exists(), "nobody has it open"
     with closing(State(home / "store.db")) as old, closing(State(to / "store.db")) as new:
         assert (old.counter(JOINED), new.counter(JOINED)) == (1, 0)
         assert old.origin != new.origin
@@ -296,10 +300,11 @@ def test_an_archive_that_is_not_ours_is_refused(
     assert list(tmp_path.iterdir()) == [], "what was written before is gone"
 
 
-def test_links_that_stay_inside_are_made(tmp_path: Path) -> None:
+def test_links_that_stay_inside_are_made_and_folders_come_in_any_order(tmp_path: Path) -> None:
     good = member("warehouse/store/data.bin", b"columns")
+    folder = member("warehouse/store", kind=tarfile.DIRTYPE)
     link = member("warehouse/data/events", kind=tarfile.SYMTYPE, link="../store")
-    restore(io.BytesIO(archive_with(good, link)), tmp_path / "copy")
+    restore(io.BytesIO(archive_with(good, folder, link)), tmp_path / "copy")
     assert (tmp_path / "copy/warehouse/data/events/data.bin").read_bytes() == b"columns"
 
 

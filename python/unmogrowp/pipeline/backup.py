@@ -146,9 +146,7 @@ def restore(archive: BinaryIO, home: Path) -> Manifest:
         manifest = _extract(archive, folder)
         if not (folder / "warehouse").exists():
             _part(folder)
-        with suppress(FileNotFoundError):
-            home.rmdir()
-        folder.chmod(0o700)
+        # It is its owner's alone, and takes the place of an empty one.
         folder.rename(home)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
