@@ -69,6 +69,7 @@ def test_it_is_genuine_as_it_is_in_whatever_order(given: Receipt) -> None:
         {"rows": {"events": 4, "credits": 2}},
         {"rows": {"events": 3}},
         {"more": 1},
+        {"version": 1},
         {"signature": ""},
         {"signature": None},
         {"signature": "not base64!"},
