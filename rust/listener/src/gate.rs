@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use siphasher::sip128::SipHasher24;
+use tokio::sync::Semaphore;
 use tokio::task;
 use unmogrowp_intake::Refusal;
-
-use crate::Shared;
 
 /// A revocation is honoured within a second; the rest of that second is for the question itself.
 const FRESH: Duration = Duration::from_millis(800);
 /// From this age on it is asked again while the answer at hand still serves.
 const RENEW: Duration = Duration::from_millis(400);
+/// Questions that may wait for the gate at once: as many as a burst of new connections brings.
+pub(crate) const QUESTIONS_MAX: usize = 10_000;
 /// Keys that a worker remembers. All are forgotten at once: they are asked for again.
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -97,15 +98,36 @@ pub(crate) fn fingerprint(seed: [u64; 2], key: &str) -> u128 {
     SipHasher24::new_with_keys(seed[0], seed[1]).hash(key.as_bytes()).as_u128()
 }
 
-/// Ask the gate on a thread that may block.
-pub(crate) async fn ask(
-    shared: &Arc<Shared>,
-    key: Option<String>,
-    peer: IpAddr,
-) -> Result<Rc<Pass>, Refusal> {
-    let gate = shared.gate.clone();
-    let asked = task::spawn_blocking(move || gate.admit(key.as_deref(), peer)).await;
-    asked.unwrap_or_else(|error| Err(Refusal::bug(&error))).map(Rc::new)
+/// A gate and the room before it.
+pub(crate) struct Entrance {
+    gate: Arc<dyn Gate>,
+    room: Arc<Semaphore>,
+}
+
+impl Entrance {
+    /// Nobody waits yet; at most so many may.
+    pub(crate) fn new(gate: Arc<dyn Gate>, questions_max: usize) -> Self {
+        Self { gate, room: Arc::new(Semaphore::new(questions_max)) }
+    }
+
+    /// Ask on a thread that may block. A question keeps its place until it is answered, whether
+    /// or not somebody still waits: over HTTP/2 a request costs its sender nothing to take back.
+    pub(crate) async fn ask(&self, key: Option<String>, peer: IpAddr) -> Result<Rc<Pass>, Refusal> {
+        let Ok(place) = self.room.clone().try_acquire_owned() else { return Err(crowded()) };
+        let gate = self.gate.clone();
+        let asked = task::spawn_blocking(move || {
+            let said = gate.admit(key.as_deref(), peer);
+            drop(place);
+            said
+        });
+        asked.await.unwrap_or_else(|error| Err(Refusal::bug(&error))).map(Rc::new)
+    }
+}
+
+fn crowded() -> Refusal {
+    let detail = "too many keys are looked up at once\nhint: send it again later";
+    let refusal = Refusal::new(503, "nothing can be stored right now", &detail);
+    Refusal { retry_after: Some(1), ..refusal }
 }
 
 /// A number that nobody can guess.
@@ -115,6 +137,13 @@ pub(crate) fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use tokio::runtime::Builder;
+    use tokio::time::{sleep, timeout};
+
     use super::*;
 
     fn pass() -> Rc<Pass> {
@@ -135,6 +164,40 @@ mod tests {
         assert!(matches!(passes.look(1, asked + FRESH), Look::Fresh(_)));
         passes.learn(1, None, asked + FRESH);
         assert!(matches!(passes.look(1, asked + FRESH), Look::Unknown), "revoked");
+    }
+
+    /// Answers once it is told to.
+    struct Slow(Mutex<Receiver<()>>);
+
+    impl Gate for Slow {
+        fn admit(&self, _: Option<&str>, _: IpAddr) -> Result<Pass, Refusal> {
+            self.0.lock().unwrap().recv().unwrap();
+            Ok(Pass::clone(&pass()))
+        }
+    }
+
+    #[test]
+    fn a_question_keeps_its_place_even_when_nobody_waits_for_the_answer() {
+        let (tell, told) = channel();
+        let entrance = Entrance::new(Arc::new(Slow(Mutex::new(told))), 2);
+        let ask = || entrance.ask(Some("key".to_owned()), Ipv4Addr::LOCALHOST.into());
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            // Both leave before they are answered.
+            for _ in 0..2 {
+                assert!(timeout(Duration::from_millis(10), ask()).await.is_err());
+            }
+            let refused = ask().await.unwrap_err();
+            assert_eq!((refused.status, refused.retry_after), (503, Some(1)));
+            for _ in 0..2 {
+                tell.send(()).unwrap();
+            }
+            while entrance.room.available_permits() < 2 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            tell.send(()).unwrap();
+            assert_eq!(ask().await, Ok(pass()));
+        });
     }
 
     #[test]

@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use unmogrowp_intake::{Intake, Outbox};
 
+use gate::Entrance;
 pub use gate::{Gate, Pass};
 use request_id::RequestIds;
 use tls::Tls;
@@ -48,7 +49,7 @@ pub struct Settings {
 /// What the workers share.
 struct Shared {
     intake: Arc<Intake>,
-    gate: Arc<dyn Gate>,
+    entrance: Entrance,
     settings: Settings,
     /// None: connections are plain.
     tls: Option<Arc<Tls>>,
@@ -85,7 +86,7 @@ impl Listener {
         let tls = certificate.map(|certificate| Arc::new(Tls::new(certificate)));
         let shared = Arc::new(Shared {
             intake,
-            gate,
+            entrance: Entrance::new(gate, gate::QUESTIONS_MAX),
             settings,
             tls: tls.clone(),
             request_ids: RequestIds::new(),

@@ -179,7 +179,7 @@ impl Worker {
         key: Option<String>,
         peer: IpAddr,
     ) -> Result<Rc<Pass>, Refusal> {
-        let Some(key) = key else { return gate::ask(&self.shared, None, peer).await };
+        let Some(key) = key else { return self.shared.entrance.ask(None, peer).await };
         let name = gate::fingerprint(self.shared.seed, &key);
         let look = self.passes.borrow_mut().look(name, Instant::now());
         match look {
@@ -196,7 +196,7 @@ impl Worker {
 
     async fn learn(&self, name: u128, key: String, peer: IpAddr) -> Result<Rc<Pass>, Refusal> {
         let asked = Instant::now();
-        let pass = gate::ask(&self.shared, Some(key), peer).await;
+        let pass = self.shared.entrance.ask(Some(key), peer).await;
         self.passes.borrow_mut().learn(name, pass.as_ref().ok(), asked);
         pass
     }
