@@ -97,6 +97,24 @@ def test_a_store_alone_does_not_claim_the_address(tmp_path: Path) -> None:
         assert json.loads(before)["url"] == server.url
 
 
+def arenas(server: Server, module: str) -> str | None:
+    """In how many places a child may keep memory that it freed."""
+    (pid,) = server.children(module)
+    words = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    given = (word.partition("=") for word in words)
+    return next((value for name, _, value in given if name == "MALLOC_ARENA_MAX"), None)
+
+
+def test_the_store_keeps_what_it_freed_in_one_place_unless_told_otherwise(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as server:
+        assert arenas(server, "unmogrowp.server.store") == "1"
+        assert arenas(server, "unmogrowp.server.ingest") is None
+        server.stop()
+        server.env = {"MALLOC_ARENA_MAX": "3"}
+        server.start()
+        assert arenas(server, "unmogrowp.server.store") == "3"
+
+
 def test_a_version_nobody_wrote_is_refused(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     data_dir.mkdir()
