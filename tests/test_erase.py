@@ -136,13 +136,17 @@ def test_nobody_else_is_touched(given: Server) -> None:
 def test_an_id_of_many_people_erases_none(
     given: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Neither one that was seen with too many, nor one that links nobody by rule."""
+    given.set_app("cut=device_id:tablet")
     rows = [event(n, device_id="kiosk") | {"user_id": f"guest-{n}"} for n in range(60)]
+    rows += [event(n, device_id="tablet") | {"user_id": f"guest-{n}"} for n in (60, 61)]
     given.post(ndjson(rows))
     given.settle()
-    words = ["erase", "--app", APP, "--device-id", "kiosk", "--yes"]
-    assert main([*words, "--data-dir", str(given.data_dir)]) == 1
-    assert "is shared by" in capsys.readouterr().err
-    assert len(given.get("/v1/events").text.splitlines()) == 60
+    for device, people in (("kiosk", 60), ("tablet", 2)):
+        words = ["erase", "--app", APP, "--device-id", device, "--yes"]
+        assert main([*words, "--data-dir", str(given.data_dir)]) == 1
+        assert f"is shared by `{people}` people" in capsys.readouterr().err
+    assert len(given.get("/v1/events").text.splitlines()) == 62
 
 
 def test_only_an_admin_may_erase(given: Server) -> None:

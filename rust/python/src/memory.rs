@@ -7,8 +7,8 @@ use std::sync::Once;
 /// pages and the flags in the low bits.
 const LEARNT: usize = (32 << 20) - (64 << 10);
 
-/// Have the C library keep freed blocks of up to 32 MiB, and up to 64 MiB of them, from the first
-/// call on.
+/// Have the C library keep freed blocks of up to 32 MiB, and up to 64 MiB of them in each of its
+/// arenas, from the first call on.
 ///
 /// At first glibc gives whatever is above 128 KiB back to the machine at once, and the next call
 /// pays for every page again: a quarter of parsing a body of 13 MB. It raises both thresholds when
