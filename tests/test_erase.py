@@ -58,6 +58,11 @@ def files_with(folder: Path, *texts: str) -> list[str]:
     return found
 
 
+def deletions(folder: Path) -> list[str]:
+    """What the engine remembers of deletions, if it says whose rows they were."""
+    return [name for name in files_with(folder, "app_id") if "/mutation_" in name]
+
+
 def test_a_person_is_gone_from_everything(given: Server) -> None:
     send(given)
     given.settle()
@@ -81,9 +86,9 @@ def test_a_person_is_gone_from_everything(given: Server) -> None:
     assert credit["total"] == {"conversions": 1, "value": {"USD": "2.50"}}
     paths = given.get("/v1/reports/paths").json()
     assert paths["total"]["paths"] == 1
-    # The engine lets replaced parts go a little later.
+    # The engine lets replaced parts go a little later, and what it was told to delete.
     deadline = time.monotonic() + 150
-    while left := files_with(given.data_dir, WHO, DEVICE):
+    while left := [*files_with(given.data_dir, WHO, DEVICE), *deletions(given.data_dir)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.5)
 

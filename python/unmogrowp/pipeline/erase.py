@@ -99,13 +99,14 @@ def _delete(warehouse: Warehouse, table: str, whose: str, given: Mapping[str, ob
     (row,) = warehouse.rows(f"SELECT count() AS rows FROM {table} WHERE {where}", given)
     count = int(str(row["rows"]))
     if count:
-        # Replaced parts go within seconds instead of minutes, since they hold what was deleted, and
-        # the deletion itself is not remembered.
+        # Replaced parts go within seconds instead of minutes, since they hold what was deleted. Of
+        # deletions the engine remembers the last one (by 0 it would mean all): one of nothing.
         warehouse.command(
             f"ALTER TABLE {table} "
-            "MODIFY SETTING old_parts_lifetime = 1, finished_mutations_to_keep = 0"
+            "MODIFY SETTING old_parts_lifetime = 1, finished_mutations_to_keep = 1"
         )
-        warehouse.command(
-            f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2", given
-        )
+        for which in (where, "0"):
+            warehouse.command(
+                f"ALTER TABLE {table} DELETE WHERE {which} SETTINGS mutations_sync = 2", given
+            )
     return count
