@@ -146,7 +146,7 @@ def restore(archive: BinaryIO, home: Path) -> Manifest:
         manifest = _extract(archive, folder)
         if not (folder / "warehouse").exists():
             _part(folder)
-        # It is its owner's alone, and takes the place of an empty one.
+        # Nobody but its owner may read such a folder, and renamed it takes an empty one's place.
         folder.rename(home)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
