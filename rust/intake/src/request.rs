@@ -96,6 +96,11 @@ impl Refusal {
         Self { retry_after: Some(seconds), ..Self::new(429, title, &detail) }
     }
 
+    /// Nothing can be stored before so many seconds have gone by.
+    pub fn unavailable(detail: &impl ToString, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(503, UNAVAILABLE, detail) }
+    }
+
     pub(crate) fn busy(busy: Busy) -> Self {
         let (detail, seconds) = match busy {
             Busy::Queue => ("too many requests wait for the disk\nhint: send it again later", 1),
@@ -106,12 +111,12 @@ impl Refusal {
             ),
             Busy::Closed => ("the server is stopping\nhint: send it again later", 5),
         };
-        Self { retry_after: Some(seconds), ..Self::new(503, UNAVAILABLE, &detail) }
+        Self::unavailable(&detail, seconds)
     }
 
     /// The answer to requests whose commit failed.
     pub(crate) fn unwritten(error: &SpoolError) -> Self {
-        Self { retry_after: Some(1), ..Self::new(503, UNAVAILABLE, error) }
+        Self::unavailable(error, 1)
     }
 
     /// Columns that do not fit together: no body may bring that about.

@@ -125,9 +125,7 @@ impl Entrance {
 }
 
 fn crowded() -> Refusal {
-    let detail = "too many keys are looked up at once\nhint: send it again later";
-    let refusal = Refusal::new(503, "nothing can be stored right now", &detail);
-    Refusal { retry_after: Some(1), ..refusal }
+    Refusal::unavailable(&"too many keys are looked up at once\nhint: send it again later", 1)
 }
 
 /// A number that nobody can guess.
