@@ -4,8 +4,9 @@ import base64
 import hashlib
 import json
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -63,6 +64,13 @@ def deletions(folder: Path) -> list[str]:
     return [name for name in files_with(folder, "app_id") if "/mutation_" in name]
 
 
+def until_gone(find: Callable[[], list[str]]) -> None:
+    deadline = time.monotonic() + 150
+    while left := find():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.5)
+
+
 def test_a_person_is_gone_from_everything(given: Server) -> None:
     send(given)
     given.settle()
@@ -87,10 +95,7 @@ def test_a_person_is_gone_from_everything(given: Server) -> None:
     paths = given.get("/v1/reports/paths").json()
     assert paths["total"]["paths"] == 1
     # The engine lets replaced parts go a little later, and what it was told to delete.
-    deadline = time.monotonic() + 150
-    while left := [*files_with(given.data_dir, WHO, DEVICE), *deletions(given.data_dir)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.5)
+    until_gone(lambda: [*files_with(given.data_dir, WHO, DEVICE), *deletions(given.data_dir)])
 
 
 def check_receipt(given: Server, receipt: dict[str, object]) -> None:
@@ -112,6 +117,22 @@ def check_receipt(given: Server, receipt: dict[str, object]) -> None:
     assert mode == 0o600
     digest = hashlib.sha256(f"{receipt['salt']}{WHO}".encode()).hexdigest()
     assert receipt["id_sha256"] == digest
+
+
+def test_what_was_deleted_is_forgotten_at_the_next_start(given: Server) -> None:
+    """By an erasure that was killed behind its deletion, or one of an older version."""
+    send(given)
+    given.settle()
+    given.stop()
+    deletion = "ALTER TABLE events DELETE WHERE app_id = 'killed' SETTINGS mutations_sync = 2"
+    cut_short = (
+        "from unmogrowp.warehouse import Warehouse\n"
+        f"Warehouse('chdb://{given.data_dir / 'warehouse'}').command({deletion!r})"
+    )
+    subprocess.run([sys.executable, "-c", cut_short], check=True, timeout=60)
+    assert deletions(given.data_dir), "the search finds what is there"
+    given.start()
+    until_gone(lambda: deletions(given.data_dir))
 
 
 def test_events_that_come_later_are_new(given: Server) -> None:

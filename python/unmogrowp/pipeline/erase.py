@@ -14,6 +14,11 @@ from unmogrowp.warehouse.persons import with_person
 _BY_IDENTITY = ("events", "touchpoints", "rollup_seen", "rollup_active", "rollup_earned")
 _IDS_LAST = ("persons", "members", "identities")
 _WHO = "identity IN {identities:Array(UUID)}"
+# The tables of which the engine keeps the text of a deletion that is done.
+_TOLD = (
+    "SELECT DISTINCT table FROM system.mutations WHERE database = currentDatabase() AND is_done"
+    " AND command NOT LIKE '%DELETE WHERE 0%' ORDER BY table"
+)
 
 
 class EraseError(UnmogrowpError):
@@ -91,7 +96,19 @@ def erase(warehouse: Warehouse, app_id: str, found: Found) -> dict[str, int]:
         warehouse.rebuild_rollups()
     for table in _IDS_LAST:
         gone[table] = _delete(warehouse, table, _WHO, given)
+    forget(warehouse)
     return gone
+
+
+def forget(warehouse: Warehouse) -> None:
+    """Have the engine forget whose rows it deleted: it keeps the texts of deletions.
+
+    Of the last one it always does (what its setting means by 0 is all), so the last is of nothing.
+    """
+    for row in warehouse.rows(_TOLD):
+        table = f"ALTER TABLE {row['table']}"
+        warehouse.command(f"{table} MODIFY SETTING finished_mutations_to_keep = 1")
+        warehouse.command(f"{table} DELETE WHERE 0 SETTINGS mutations_sync = 2")
 
 
 def _delete(warehouse: Warehouse, table: str, whose: str, given: Mapping[str, object]) -> int:
@@ -99,14 +116,8 @@ def _delete(warehouse: Warehouse, table: str, whose: str, given: Mapping[str, ob
     (row,) = warehouse.rows(f"SELECT count() AS rows FROM {table} WHERE {where}", given)
     count = int(str(row["rows"]))
     if count:
-        # Replaced parts go within seconds instead of minutes, since they hold what was deleted. Of
-        # deletions the engine remembers the last one (by 0 it would mean all): one of nothing.
-        warehouse.command(
-            f"ALTER TABLE {table} "
-            "MODIFY SETTING old_parts_lifetime = 1, finished_mutations_to_keep = 1"
-        )
-        for which in (where, "0"):
-            warehouse.command(
-                f"ALTER TABLE {table} DELETE WHERE {which} SETTINGS mutations_sync = 2", given
-            )
+        # Replaced parts go within seconds instead of minutes, since they hold what was deleted.
+        warehouse.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1")
+        deletion = f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2"
+        warehouse.command(deletion, given)
     return count

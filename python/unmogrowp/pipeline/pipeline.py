@@ -94,6 +94,10 @@ class Pipeline:
             self.warehouse.rebuild_rollups()
         self._state.set_counter(JOINED, 1)
 
+    def forget(self) -> None:
+        """Finish an erasure that was cut short after its deletions, or done by an older version."""
+        erase.forget(self.warehouse)
+
     def check(self) -> bool:
         """Make sure that what merges wrote is whole: their sources are there for some minutes.
 

@@ -69,6 +69,7 @@ class Store:
         try:
             pipeline.repair()
             pipeline.join()
+            pipeline.forget()
         except BaseException:
             pipeline.close()
             raise
