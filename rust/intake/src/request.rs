@@ -101,17 +101,24 @@ impl Refusal {
         Self { retry_after: Some(seconds), ..Self::new(503, UNAVAILABLE, detail) }
     }
 
+    /// Another server may be there soon.
+    pub fn stopping() -> Self {
+        Self::unavailable(&"the server is stopping\nhint: send it again later", 5)
+    }
+
     pub(crate) fn busy(busy: Busy) -> Self {
-        let (detail, seconds) = match busy {
-            Busy::Queue => ("too many requests wait for the disk\nhint: send it again later", 1),
-            Busy::Full => (
-                "the spool is at its size limit\n\
-                 hint: send it again later; it drains once the warehouse takes events again",
-                10,
-            ),
-            Busy::Closed => ("the server is stopping\nhint: send it again later", 5),
-        };
-        Self::unavailable(&detail, seconds)
+        match busy {
+            Busy::Queue => {
+                let detail = "too many requests wait for the disk\nhint: send it again later";
+                Self::unavailable(&detail, 1)
+            }
+            Busy::Full => {
+                let detail = "the spool is at its size limit\n\
+                     hint: send it again later; it drains once the warehouse takes events again";
+                Self::unavailable(&detail, 10)
+            }
+            Busy::Closed => Self::stopping(),
+        }
     }
 
     /// The answer to requests whose commit failed.

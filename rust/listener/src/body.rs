@@ -25,8 +25,7 @@ impl Arriving<'_> {
         self.own += bytes;
         if self.all.fetch_add(bytes, Relaxed) + bytes > ARRIVING_BYTES_MAX {
             let detail = "too many bodies arrive at once\nhint: try again shortly";
-            let refusal = Refusal::new(503, "Service Unavailable", &detail);
-            return Err(Refusal { retry_after: Some(RETRY_S), ..refusal });
+            return Err(Refusal::unavailable(&detail, RETRY_S));
         }
         Ok(())
     }

@@ -142,7 +142,7 @@ impl Worker {
             return reply::json(r#"{"status":"ready"}"#);
         }
         let detail = "the spool takes no more commits\nhint: send it again later";
-        reply::refusal(&Refusal::new(503, "Service Unavailable", &detail))
+        reply::refusal(&Refusal::unavailable(&detail, 1))
     }
 
     /// Read a body, find whose it is and make its events durable.

@@ -25,8 +25,7 @@ impl Gate for Asked {
             Ok(Pass { app_id, key_id, truncate_ip })
         });
         // The interpreter is ending.
-        let stopping = "the server is stopping\nhint: send it again later";
-        asked.unwrap_or_else(|| Err(Refusal::new(503, "Service Unavailable", &stopping)))
+        asked.unwrap_or_else(|| Err(Refusal::stopping()))
     }
 }
 
