@@ -34,7 +34,7 @@ demo: develop ## start a server on embedded stores, send it real traffic, print 
 test: test-rust test-python test-fuzz ## every test
 
 test-rust:
-	$(CARGO) test --locked --workspace --profile $(PROFILE) --quiet
+	$(CARGO) test --locked --profile $(PROFILE) --quiet
 
 test-python: develop
 	$(PY) -m pytest --quiet

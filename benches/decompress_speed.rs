@@ -1,11 +1,11 @@
 //! What unpacking a body costs an event, by CPU time, beside parsing what comes out.
 //!
 //!     python benches/corpus.py OUT 60000
-//!     cargo run --release -p unmogrowp-core --example decompress_speed -- OUT/mixed.ndjson
+//!     cargo run --release -p unmogrowp-benches --bin decompress_speed -- OUT/mixed.ndjson
 //!
 //! Bodies of 100 events, compressed as clients do by default: zstd 3, gzip and deflate 6.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "an example talks and may stop")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench talks and may stop")]
 
 use std::hint::black_box;
 use std::io::Write;

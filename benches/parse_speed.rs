@@ -1,7 +1,7 @@
 //! The parser beside Rust's JSON libraries reading the same lines, by CPU time.
 //!
 //!     python benches/corpus.py OUT 60000
-//!     cargo run --release -p unmogrowp-core --example parse_speed -- \
+//!     cargo run --release -p unmogrowp-benches --bin parse_speed -- \
 //!         OUT/mixed.ndjson [BODY_BYTES [ROUNDS [NAME]]]
 //!
 //! The others only decode: they build no columns, check no value and type no id. All run
@@ -12,7 +12,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "an example talks and may stop"
+    reason = "a bench talks and may stop"
 )]
 
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
 //! Appending to a spool beside writing the same bytes to a file and syncing them, in turns.
 //!
-//! `cargo run --release -p unmogrowp-spool --example spool_append -- DIR [BYTES] [ROUNDS]`
+//! `cargo run --release -p unmogrowp-benches --bin spool_append -- DIR [BYTES] [ROUNDS]`
 
 #![allow(
     clippy::unwrap_used,

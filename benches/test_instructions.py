@@ -14,7 +14,7 @@ import pytest
 import corpus
 
 HOME = Path(__file__).parents[1]
-EXAMPLE = ["--profile", "quick", "--locked", "-p", "unmogrowp-core", "--example", "parse_speed"]
+BENCH = ["--profile", "quick", "--locked", "-p", "unmogrowp-benches", "--bin", "parse_speed"]
 EVENTS = 4_000
 VALGRIND = ("valgrind", "--tool=callgrind")
 # An event's, as counted, and what a compiler may add.
@@ -29,9 +29,9 @@ SHARE_OF_SERDE_MAX = {"avx2": 0.39, "scalar": 0.66}
 
 @pytest.fixture(scope="module")
 def program() -> Path:
-    subprocess.run(["cargo", "build", "--quiet", *EXAMPLE], cwd=HOME, check=True)
+    subprocess.run(["cargo", "build", "--quiet", *BENCH], cwd=HOME, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", HOME / "target"))
-    return target / "quick" / "examples" / "parse_speed"
+    return target / "quick" / "parse_speed"
 
 
 @pytest.fixture(scope="module")
