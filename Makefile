@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CARGO := cargo
 PROFILE := quick
+# Each starts servers of its own: more of them want more memory than a small machine has.
+TEST_WORKERS := 2
 SEED := 11
 FUZZ := parse paths decompress rows
 FUZZ_SECONDS := 600
@@ -12,6 +14,9 @@ FUZZ_CORPUS := rust/fuzz/corpus
 # The sanitizer is not stable yet; whatever compiler is here has it.
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=target/fuzz .tools/bin/cargo-fuzz fuzz
 FUZZ_DIR := --fuzz-dir rust/fuzz
+
+# Where it is set, every process compiles all that it imports, which is half of a server's start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check chaos proofs fuzz fuzz-corpus bench build develop stubs notebook lock \
         test-rust test-python test-fuzz clean start-infra
@@ -37,7 +42,7 @@ test-rust:
 	$(CARGO) test --locked --profile $(PROFILE) --quiet
 
 test-python: develop
-	$(PY) -m pytest --quiet
+	$(PY) -m pytest --quiet --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fuzz: ## a quarter of a minute of each fuzz target
 	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=15
@@ -74,13 +79,15 @@ $(FUZZ_CORPUS)/.unpacked: $(FUZZ_CORPUS).tar.xz
 
 fuzz: .tools/bin/cargo-fuzz $(FUZZ_CORPUS)/.unpacked ## ten minutes of each fuzz target, from what was found before
 	mkdir -p target
-	for target in $(FUZZ); do \
-		ASAN_OPTIONS=malloc_context_size=2:quarantine_size_mb=4 $(CARGO_FUZZ) run $(FUZZ_DIR) \
-			$$target -- -dict=rust/fuzz/json.dict -max_len=4096 -timeout=20 \
-			-max_total_time=$(FUZZ_SECONDS) > target/fuzz-$$target.log 2>&1 || \
-			{ tail -n 50 target/fuzz-$$target.log; exit 1; }; \
-		echo "$$target: $$(grep -a '^Done' target/fuzz-$$target.log)"; \
-	done
+	$(CARGO_FUZZ) build $(FUZZ_DIR) > target/fuzz.log 2>&1 || { cat target/fuzz.log; exit 1; }
+	$(MAKE) --no-print-directory --jobs=2 $(FUZZ:%=fuzz/%)
+
+fuzz/%:
+	ASAN_OPTIONS=malloc_context_size=2:quarantine_size_mb=4 $(CARGO_FUZZ) run $(FUZZ_DIR) \
+		$* -- -dict=rust/fuzz/json.dict -max_len=4096 -timeout=20 \
+		-max_total_time=$(FUZZ_SECONDS) > target/fuzz-$*.log 2>&1 || \
+		{ tail -n 50 target/fuzz-$*.log; exit 1; }
+	@echo "$*: $$(grep -a '^Done' target/fuzz-$*.log)"
 
 fuzz-corpus: fuzz ## keep of what the fuzz targets found what reaches the most with the least
 	for target in $(FUZZ); do $(CARGO_FUZZ) cmin $(FUZZ_DIR) $$target || exit 1; done
