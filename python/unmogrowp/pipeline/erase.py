@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from unmogrowp.errors import UnmogrowpError
 from unmogrowp.events import IDS
+from unmogrowp.pipeline import deletion
 from unmogrowp.pipeline.statements import APP
 from unmogrowp.warehouse import Warehouse
 from unmogrowp.warehouse.persons import with_person
@@ -112,12 +113,9 @@ def forget(warehouse: Warehouse) -> None:
 
 
 def _delete(warehouse: Warehouse, table: str, whose: str, given: Mapping[str, object]) -> int:
-    where = f"{APP} AND {whose}"
-    (row,) = warehouse.rows(f"SELECT count() AS rows FROM {table} WHERE {where}", given)
-    count = int(str(row["rows"]))
-    if count:
+    rows = deletion.count(warehouse, table, whose, given)
+    if rows:
         # Replaced parts go within seconds instead of minutes, since they hold what was deleted.
         warehouse.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1")
-        deletion = f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2"
-        warehouse.command(deletion, given)
-    return count
+        deletion.delete(warehouse, table, whose, given)
+    return rows

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from unmogrowp.pipeline import deletion
 from unmogrowp.pipeline.statements import APP
 from unmogrowp.warehouse import Warehouse
 from unmogrowp.warehouse.schema import TOUCH_KEYS
@@ -78,18 +79,12 @@ def _months(warehouse: Warehouse, table: str, given: Mapping[str, object]) -> in
         if row["own"] == row["all"]:
             warehouse.command(f"ALTER TABLE {table} DROP PARTITION {month}")
         else:
-            _forget(warehouse, table, f"toYYYYMM({time}) = {month}", given)
+            deletion.delete(warehouse, table, f"toYYYYMM({time}) = {month}", given)
     return sum(int(str(row["own"])) for row in found)
 
 
 def _delete(warehouse: Warehouse, table: str, which: str, given: Mapping[str, object]) -> int:
-    sql = f"SELECT count() AS rows FROM {table} WHERE {APP} AND {which}"
-    (row,) = warehouse.rows(sql, given)
-    if row["rows"]:
-        _forget(warehouse, table, which, given)
-    return int(str(row["rows"]))
-
-
-def _forget(warehouse: Warehouse, table: str, which: str, given: Mapping[str, object]) -> None:
-    sql = f"ALTER TABLE {table} DELETE WHERE {APP} AND {which} SETTINGS mutations_sync = 2"
-    warehouse.command(sql, given)
+    rows = deletion.count(warehouse, table, which, given)
+    if rows:
+        deletion.delete(warehouse, table, which, given)
+    return rows
