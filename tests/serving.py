@@ -169,3 +169,18 @@ def event(number: int, **fields: object) -> dict[str, object]:
 
 def ndjson(events: list[dict[str, object]]) -> bytes:
     return b"\n".join(json.dumps(one).encode() for one in events)
+
+
+def files_with(folder: Path, *texts: str) -> list[str]:
+    """Every file that holds one of the texts."""
+    found = []
+    # Unlike `rglob` it goes on where a folder goes away meanwhile.
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            try:
+                body = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+            except FileNotFoundError:
+                continue
+            if any(text.encode() in body for text in texts):
+                found.append(str(path.relative_to(folder)))
+    return found

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving import APP, CLI, Server, cli, event, ndjson, serving
+from serving import APP, CLI, Server, cli, event, files_with, ndjson, serving
 from unmogrowp.cli import main
 
 pytestmark = pytest.mark.service
@@ -44,19 +44,6 @@ def send(server: Server) -> None:
     ]
     answer = server.post(ndjson(rows)).json()
     assert (answer["stored"], len(answer["rejected"])) == (5, 2)
-
-
-def files_with(folder: Path, *texts: str) -> list[str]:
-    """Every file that holds one of the texts."""
-    found = []
-    for path in folder.rglob("*"):
-        try:
-            body = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-        except FileNotFoundError:
-            continue
-        if any(text.encode() in body for text in texts):
-            found.append(str(path.relative_to(folder)))
-    return found
 
 
 def deletions(folder: Path) -> list[str]:
